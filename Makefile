@@ -1,0 +1,76 @@
+# Two commands do everything on a machine with python3 (3.11 or newer), pip and make:
+#   make demo   the main job on real data, with a kill in the middle
+#   make test   lint, types and all tests, what CI runs
+# Each makes its own .venv. `make help` lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint tests sklearn-tests long bench bench-checkpoint tables clean
+
+help:
+	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
+	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
+	@echo "make long              the long rigs: kill tests at 50 moments, larger fuzzing"
+	@echo "make bench             dump, load and size beside pickle, joblib and skops"
+	@echo "make bench-checkpoint  what checkpoint costs per task"
+	@echo "make tables            write the tables of scikit-learn's classes for the installed release"
+	@echo "make clean             remove .venv and caches"
+
+# Debian's python3 may come without ensurepip: then the venv is made without pip, and the outer pip installs into it.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "keepfit needs Python 3.11 or newer: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -m pip --version >/dev/null 2>&1 || { echo "keepfit's set-up needs pip: apt-get install python3-pip" >&2; exit 1; }
+	@echo "making $(VENV) ..."
+	@$(PYTHON) -m venv --without-pip $(VENV)
+	@touch $@
+
+$(VENV)/demo-ready: $(VENV)/made pyproject.toml
+	@echo "installing keepfit and what the demo needs into $(VENV) ..."
+	@$(PIP_INSTALL) -e '.[pandas]'
+	@touch $@
+
+$(VENV)/test-ready: $(VENV)/made pyproject.toml
+	@echo "installing keepfit and what its tests need into $(VENV) ..."
+	@$(PIP_INSTALL) -e '.[test]'
+	@touch $@
+
+$(VENV)/bench-ready: $(VENV)/made pyproject.toml
+	@echo "installing keepfit and its peers into $(VENV) ..."
+	@$(PIP_INSTALL) -e '.[bench]'
+	@touch $@
+
+demo: $(VENV)/demo-ready
+	$(BIN)/python scripts/demo.py
+
+test: lint tests sklearn-tests
+
+lint: $(VENV)/test-ready
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+# One thread per process: two test processes share two cores, and results do not depend on the machine's width.
+tests: $(VENV)/test-ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m "not long"
+
+sklearn-tests: $(VENV)/test-ready
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/sklearn_suites.py
+
+long: $(VENV)/test-ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m long
+
+bench: $(VENV)/bench-ready
+	$(BIN)/python benchmarks/persistence.py
+
+bench-checkpoint: $(VENV)/bench-ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/checkpoint_overhead.py
+
+tables: $(VENV)/test-ready
+	$(BIN)/python scripts/make_tables.py
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
