@@ -1,0 +1,10 @@
+"""Live objects <-> graph: the closed tables of what may be built, and the checks of contents.
+
+One module per library and per native structure. `encode` takes objects apart, `decode` builds them: trust, then steps
+between versions, then validation and construction, in that order and by no other way.
+"""
+
+from keepfit.codecs.decoding import decode, path_of, untrusted_types
+from keepfit.codecs.encoding import encode
+
+__all__ = ["decode", "encode", "path_of", "untrusted_types"]

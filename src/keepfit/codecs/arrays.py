@@ -1,0 +1,459 @@
+"""NumPy: arrays of every dtype, scalars, dtypes, masked arrays."""
+
+from __future__ import annotations
+
+import math
+import re
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
+from keepfit.codecs.functions import FUNCTION
+from keepfit.errors import InvalidStateError, UnsupportedError
+from keepfit.graph import PLAIN_DTYPES, Node
+
+__all__ = ["check_shape", "find"]
+
+_PLAIN = {dtype: name for name, dtype in PLAIN_DTYPES.items()}
+_UNIT = r"(\[(\d{0,9})(generic|Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
+_DTYPE = re.compile(rf"[<>|=]?(b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SUV]\d{{1,9}}|[mM]8{_UNIT}|O)", re.ASCII)
+
+
+class _Dtype(Codec):
+    """A dtype: its string where that says all, its fields otherwise."""
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        if obj.metadata:
+            raise UnsupportedError(f"the dtype {obj} carries metadata, which cannot be kept")
+        if obj.kind == "T":
+            return Node("numpy.dtype", {"string": "T", **_string_options(obj)})
+        if obj.subdtype is not None:
+            base, shape = obj.subdtype
+            return Node("numpy.dtype", {"base": base, "shape": tuple(shape)})
+        if obj.names is None:
+            if obj.type not in _scalar_types() or (obj.hasobject and obj.kind != "O"):
+                raise UnsupportedError(f"arrays of dtype {obj!r} cannot be kept")
+            return Node("numpy.dtype", {"string": obj.str})
+        titles = {name: field[2] if len(field) > 2 else None for name, field in obj.fields.items() if name in obj.names}
+        return Node(
+            "numpy.dtype",
+            {
+                "names": list(obj.names),
+                "formats": [obj.fields[name][0] for name in obj.names],
+                "offsets": [obj.fields[name][1] for name in obj.names],
+                "titles": [titles[name] for name in obj.names],
+                "itemsize": obj.itemsize,
+                "aligned": obj.isalignedstruct,
+            },
+        )
+
+    def build(self, node: Node, context: Building) -> Any:
+        state = node.state
+        if "string" in state:
+            return _dtype_of_string(node)
+        if "base" in state:
+            if state.keys() != {"base", "shape"} or not isinstance(state["base"], np.dtype):
+                raise InvalidStateError("a dtype of arrays has the fields base and shape")
+            base, shape = state["base"], state["shape"]
+            check_shape(shape, context)
+            dtype = np.dtype((base, shape))
+            _check_itemsize(dtype.itemsize)
+            return dtype
+        names, formats, offsets, titles, itemsize, aligned = check_fields(
+            node, names=list, formats=list, offsets=list, titles=list, itemsize=int, aligned=bool
+        )
+        if not len(names) == len(formats) == len(offsets) == len(titles):
+            raise InvalidStateError("a structured dtype has as many names as formats, offsets and titles")
+        _check_itemsize(itemsize)
+        for form, offset in zip(formats, offsets, strict=True):
+            if not isinstance(form, np.dtype) or type(offset) is not int or not 0 <= offset <= itemsize - form.itemsize:
+                raise InvalidStateError("a field of a structured dtype does not lie inside it")
+        fields = {"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize}
+        if any(title is not None for title in titles):
+            fields["titles"] = titles
+        return np.dtype(fields, align=aligned)  # type: ignore[call-overload]
+
+
+class _Array(CyclicCodec):
+    """An array. Plain ones are their tensor; the state says what a tensor cannot: another dtype, Fortran order, flags."""
+
+    type_name = "numpy.ndarray"
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        node = Node(self.type_name)
+        dtype = obj.dtype
+        if dtype.hasobject or dtype.kind == "T":
+            _reduce_objects(obj, node, context)
+        else:
+            data = np.asarray(obj)
+            if not (obj.flags.c_contiguous or obj.flags.f_contiguous):
+                _note_strides(data, node)
+                data = data.copy(order="K")
+            order = "F" if data.flags.f_contiguous and not data.flags.c_contiguous else "C"
+            data = np.ascontiguousarray(data.T if order == "F" else data)
+            data = data.reshape(obj.shape[::-1] if order == "F" else obj.shape)  # ascontiguousarray drops 0-d
+            node.array, extra = _plain(data, dtype, context)
+            node.state.update(extra)
+            if order == "F":
+                node.state["order"] = "F"
+        if not obj.flags.writeable:
+            node.state["writeable"] = False
+        return node
+
+    def new(self, node: Node, context: Building) -> Any:
+        """Only arrays of objects can be part of a cycle."""
+        shape = node.state.get("dims")
+        if type(shape) is not str:
+            raise InvalidStateError("only an array of objects can be part of a cycle")
+        dims = _dims(shape, context)
+        if math.prod(dims) != len(node.items):
+            raise InvalidStateError("an array of objects has as many items as its shape says")
+        return np.empty(dims, object, order="F" if node.state.get("order") == "F" else "C")
+
+    def fill(self, obj: Any, node: Node, context: Building) -> None:
+        flat = obj.T.reshape(-1) if node.state.get("order") == "F" else obj.reshape(-1)
+        for place, item in enumerate(node.items):
+            flat[place] = item
+        if node.state.get("writeable", True) is not True:
+            obj.flags.writeable = False
+
+    def build(self, node: Node, context: Building) -> Any:
+        state = node.state
+        writeable = state.get("writeable", True)
+        if type(writeable) is not bool or state.get("order", "C") not in ("C", "F"):
+            raise InvalidStateError("an array's order is C or F, and its writeable flag is a bool")
+        if node.array is None:
+            array = self._build_objects(node, context)
+        else:
+            array = node.array
+            if not state.keys() <= {"dtype", "order", "writeable", "dims", "strides"}:
+                raise InvalidStateError(f"an array has no fields {sorted(state)}")
+            if "dtype" in state:
+                array = _from_plain(array, _as_dtype(state["dtype"]), state.get("dims"), context)
+            if writeable and not array.flags.writeable:
+                array = array.copy()
+            if state.get("order") == "F":
+                array = array.T
+            if "strides" in state:
+                array = _with_strides(array, state["strides"], context)
+        if not writeable and array.flags.writeable:
+            array = array.view()
+            array.flags.writeable = False
+        return array
+
+    def _build_objects(self, node: Node, context: Building) -> Any:
+        if not node.state.keys() <= {"dtype", "dims", "order", "writeable"} or "dims" not in node.state:
+            raise InvalidStateError("an array of objects has the fields dtype, dims, order and writeable")
+        dtype = _as_dtype(node.state.get("dtype", "|O"))
+        array = self.new(node, context)
+        self.fill(array, node, context)
+        if dtype != np.dtype(object):
+            if dtype.kind == "T" and not all(
+                type(item) is str or item is getattr(dtype, "na_object", "") for item in node.items
+            ):
+                raise InvalidStateError("an array of strings holds only strings")
+            array = _restructured(array, dtype)
+        return array
+
+
+class _Matrix(_Array):
+    type_name = "numpy.matrix"
+
+    def new(self, node: Node, context: Building) -> Any:
+        raise InvalidStateError("a matrix cannot be part of a cycle")
+
+    def build(self, node: Node, context: Building) -> Any:
+        base = _ARRAY.build(node, context)
+        if base.ndim != 2:
+            raise InvalidStateError("a matrix has two dimensions")
+        return base.view(np.matrix)
+
+
+class _Records(_Array):
+    type_name = "numpy.recarray"
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        if obj.dtype.type is not np.record:
+            raise UnsupportedError("a record array whose dtype is not of records cannot be kept")
+        plain = obj.view(np.dtype((np.void, obj.dtype)), np.ndarray)
+        node = super().reduce(plain, context)
+        node.type = self.type_name
+        return node
+
+    def new(self, node: Node, context: Building) -> Any:
+        raise InvalidStateError("a record array cannot be part of a cycle")
+
+    def build(self, node: Node, context: Building) -> Any:
+        base = _ARRAY.build(node, context)
+        if base.dtype.names is None:
+            raise InvalidStateError("a record array has named fields")
+        return base.view(np.recarray)
+
+
+class _Masked(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        if obj is np.ma.masked:
+            return Node("numpy.ma.MaskedConstant")
+        mask = obj._mask
+        return Node(
+            "numpy.ma.MaskedArray",
+            {
+                "data": np.asarray(obj.data),
+                "mask": None if mask is np.ma.nomask else mask,
+                "fill_value": None if obj._fill_value is None else np.asarray(obj._fill_value),
+                "hard_mask": bool(obj.hardmask),
+                "shared_mask": bool(obj._sharedmask),
+            },
+        )
+
+    def build(self, node: Node, context: Building) -> Any:
+        optional = (np.ndarray, type(None))
+        data, mask, fill_value, hard, shared = check_fields(
+            node, data=np.ndarray, mask=optional, fill_value=optional, hard_mask=bool, shared_mask=bool
+        )
+        if mask is not None and (mask.shape != data.shape or mask.dtype != np.ma.make_mask_descr(data.dtype)):
+            raise InvalidStateError("the mask of a masked array does not fit its data")
+        if fill_value is not None and (fill_value.shape != () or fill_value.dtype != data.dtype):
+            raise InvalidStateError("the fill value of a masked array does not fit its data")
+        array = np.ma.MaskedArray(data, mask=np.ma.nomask if mask is None else mask, hard_mask=hard)
+        if mask is not None:
+            array._mask = mask
+        array._sharedmask = shared
+        array._fill_value = fill_value
+        return array
+
+
+class _MaskedConstant(Codec):
+    def build(self, node: Node, context: Building) -> Any:
+        check_fields(node)
+        return np.ma.masked
+
+
+class _Scalar(Codec):
+    """A NumPy scalar: its value where that is exact in JSON's types, its bytes otherwise."""
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        dtype = obj.dtype
+        if dtype.kind in "biuU" or (dtype == np.float64 and np.isfinite(obj)):
+            return Node("numpy.scalar", {"dtype": dtype.str, "value": obj.item()})
+        if dtype.hasobject or dtype.names is not None or dtype.metadata:
+            return Node("numpy.scalar", {"array": np.asarray(obj)})
+        return Node("numpy.scalar", {"dtype": dtype.str, "hex": obj.tobytes().hex()})
+
+    def build(self, node: Node, context: Building) -> Any:
+        if "array" in node.state:
+            (array,) = check_fields(node, array=np.ndarray)
+            if array.shape != ():
+                raise InvalidStateError("a scalar has no dimensions")
+            return array[()]
+        if "hex" in node.state:
+            string, digits = check_fields(node, dtype=str, hex=str)
+            dtype = _checked_dtype(string)
+            data = bytes.fromhex(digits)
+            if dtype.hasobject or len(data) != dtype.itemsize:
+                raise InvalidStateError("the bytes of a scalar do not fit its dtype")
+            return np.frombuffer(data, dtype, 1)[0] if data else np.zeros((), dtype)[()]
+        string, value = check_fields(node, dtype=str, value=(bool, int, float, str))
+        dtype = _checked_dtype(string)
+        if dtype.kind not in "biufU":
+            raise InvalidStateError(f"a scalar of dtype {string} is kept by its bytes")
+        scalar = np.array(value, dtype)[()]
+        if type(scalar.item()) is not type(value) or scalar.item() != value:
+            raise InvalidStateError(f"{value!r} is not a value of dtype {string}")
+        return scalar
+
+
+#: How much memory a view may span: this many bytes, or this many times what it holds, whichever is more.
+_SPAN_BYTES, _SPAN_RATIO = 2**20, 64
+
+
+def _note_strides(array: Any, node: Node) -> None:
+    """Note the strides of a view, because the last bit of a matrix product may depend on them.
+
+    A view with a step backwards, over overlapping memory or over far more than it holds becomes contiguous.
+    """
+    itemsize = array.dtype.itemsize
+    if itemsize and all(stride % itemsize == 0 for stride in array.strides):
+        strides = tuple(stride // itemsize for stride in array.strides)
+        if _spans(array.shape, strides, itemsize):
+            node.state["strides"] = ",".join(map(str, strides))
+
+
+def _spans(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> int:
+    """How many items a view spans from first to last; 0 if it overlaps itself or spans too many."""
+    if len(shape) != len(strides) or 0 in shape:
+        return 0
+    least = 1
+    for stride, length in sorted(zip(strides, shape, strict=True)):
+        if stride < least:
+            return 0
+        least = stride * length
+    span = 1 + sum(stride * (length - 1) for stride, length in zip(strides, shape, strict=True))
+    return span if span * itemsize <= max(_SPAN_BYTES, _SPAN_RATIO * math.prod(shape) * itemsize) else 0
+
+
+def _with_strides(array: Any, text: Any, context: Building) -> Any:
+    strides = _dims(text, context)
+    span = _spans(array.shape, strides, array.dtype.itemsize)
+    if not span:
+        raise InvalidStateError(f"strides of {text} do not fit an array of shape {array.shape}")
+    base = np.empty(span, array.dtype)
+    view = np.lib.stride_tricks.as_strided(base, array.shape, [stride * array.dtype.itemsize for stride in strides])
+    view[...] = array
+    return view
+
+
+def _reduce_objects(obj: Any, node: Node, context: Reducing) -> None:
+    dtype = obj.dtype
+    order = "F" if obj.flags.f_contiguous and not obj.flags.c_contiguous else "C"
+    if dtype.kind == "T":
+        node.state["dtype"] = dtype
+    elif dtype.names is not None or dtype.subdtype is not None:
+        raise UnsupportedError(f"arrays of dtype {dtype}, with objects inside records, cannot be kept")
+    node.state["dims"] = ",".join(map(str, obj.shape))
+    if order == "F":
+        node.state["order"] = "F"
+    flat = np.asarray(obj).T if order == "F" else np.asarray(obj)
+    node.items = flat.reshape(-1).tolist() if dtype.kind == "T" else list(flat.reshape(-1))
+
+
+def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dict[str, Any]]:
+    """A C-contiguous array as one of plain dtype, and what its node must say so that it can be turned back."""
+    if dtype in _PLAIN and dtype.metadata is None:
+        return data, {}
+    extra: dict[str, Any] = {"dtype": dtype.str}
+    if dtype.names is not None or dtype.metadata or dtype.type not in _scalar_types():
+        extra["dtype"] = context.shared.setdefault((dtype, dtype.isalignedstruct, str(dtype)), dtype)
+    if dtype.kind in "mM" and dtype.isnative:
+        return data.view("<i8"), extra
+    if dtype.kind == "c" and dtype.itemsize in (8, 16) and dtype.isnative:
+        half = np.dtype(f"<f{dtype.itemsize // 2}")
+        return data.reshape(*data.shape, 1).view(half).reshape(*data.shape, 2), extra
+    if dtype.itemsize == 0:
+        extra["dims"] = ",".join(map(str, data.shape))
+        return np.empty(0, "u1"), extra
+    return data.reshape(*data.shape, 1).view("u1").reshape(*data.shape, dtype.itemsize), extra
+
+
+def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -> Any:
+    if dtype.hasobject or dtype.kind == "T":
+        raise InvalidStateError("the contents of an array of objects are not bytes")
+    if dtype.itemsize == 0:
+        shape = _dims(dims, context)
+        return np.empty(shape, dtype)
+    if dims is not None:
+        raise InvalidStateError("an array's shape is that of its tensor")
+    if dtype.kind in "mM" and dtype.isnative:
+        if data.dtype != np.dtype("<i8"):
+            raise InvalidStateError("dates are kept as 64-bit integers")
+        return data.view(dtype)
+    last = 2 if dtype.kind == "c" and dtype.itemsize in (8, 16) and dtype.isnative else dtype.itemsize
+    part = np.dtype(f"<f{dtype.itemsize // 2}") if last == 2 and dtype.kind == "c" else np.dtype("u1")
+    if data.dtype != part or data.ndim == 0 or data.shape[-1] != last:
+        raise InvalidStateError(f"a tensor of {data.dtype} and shape {data.shape} does not hold values of {dtype}")
+    if not data.flags.c_contiguous:
+        data = np.ascontiguousarray(data)
+    return data.reshape(*data.shape[:-1], -1).view(dtype).reshape(data.shape[:-1])
+
+
+def _restructured(array: Any, dtype: np.dtype[Any]) -> Any:
+    if dtype.kind != "T":
+        raise InvalidStateError(f"an array of {dtype} is not kept item by item")
+    return array.astype(dtype, order="K")
+
+
+def _dims(text: Any, context: Building) -> tuple[int, ...]:
+    if type(text) is not str or not re.fullmatch(r"(\d{1,18}(,\d{1,18})*)?", text, re.ASCII):
+        raise InvalidStateError("a shape is a list of lengths")
+    dims = tuple(map(int, text.split(","))) if text else ()
+    check_shape(dims, context)
+    return dims
+
+
+def check_shape(shape: tuple[Any, ...], context: Building) -> None:
+    """Refuse a shape that is not one, or that has more dimensions or bytes than an array can have."""
+    if (
+        type(shape) is not tuple
+        or len(shape) > context.limits.dimensions
+        or any(type(length) is not int or length < 0 for length in shape)
+    ):
+        raise InvalidStateError(f"{shape!r} is not a shape")
+    if math.prod(length for length in shape if length) >= 2**56:
+        raise InvalidStateError("an array is larger than any memory")
+
+
+def _as_dtype(value: Any) -> np.dtype[Any]:
+    return value if isinstance(value, np.dtype) else _checked_dtype(value)
+
+
+@cache
+def _checked_dtype(string: Any) -> np.dtype[Any]:
+    if type(string) is not str or not _DTYPE.fullmatch(string):
+        raise InvalidStateError(f"{string!r} is not a dtype that can be kept")
+    return np.dtype(string)
+
+
+def _dtype_of_string(node: Node) -> np.dtype[Any]:
+    if node.state["string"] != "T":
+        (string,) = check_fields(node, string=str)
+        return _checked_dtype(string)
+    options = {name: value for name, value in node.state.items() if name != "string"}
+    if not options.keys() <= {"coerce", "na_object"} or type(options.get("coerce", True)) is not bool:
+        raise InvalidStateError("a string dtype has the fields coerce and na_object")
+    if type(options.get("na_object")) not in (float, type(None), str):
+        raise InvalidStateError("the missing value of a string dtype is NaN, None or a string")
+    return np.dtypes.StringDType(**options)
+
+
+def _string_options(dtype: Any) -> dict[str, Any]:
+    options: dict[str, Any] = {"coerce": bool(dtype.coerce)}
+    if hasattr(dtype, "na_object"):
+        if not isinstance(dtype.na_object, (float, str, type(None))):
+            raise UnsupportedError("a string dtype whose missing value is neither NaN, None nor a string")
+        options["na_object"] = dtype.na_object
+    return options
+
+
+def _check_itemsize(itemsize: int) -> None:
+    if not 0 <= itemsize < 2**31:
+        raise InvalidStateError("a dtype's items are larger than any")
+
+
+@cache
+def _scalar_types() -> frozenset[type]:
+    return frozenset(np.dtype(code).type for code in np.typecodes["All"])
+
+
+_ARRAY, _DTYPE_CODEC, _SCALAR, _MASKED = _Array(), _Dtype(), _Scalar(), _Masked()
+
+_CODECS: dict[str, Codec] = {
+    "numpy._ArrayFunctionDispatcher": FUNCTION,
+    "numpy.dtype": _DTYPE_CODEC,
+    "numpy.ma.MaskedArray": _MASKED,
+    "numpy.ma.MaskedConstant": _MaskedConstant(),
+    "numpy.ma.core.MaskedArray": _MASKED,
+    "numpy.ma.core.MaskedConstant": _MASKED,
+    "numpy.matrix": _Matrix(),
+    "numpy.matrixlib.defmatrix.matrix": _Matrix(),
+    "numpy.memmap": _ARRAY,  # where the bytes live is not what the array is
+    "numpy.ndarray": _ARRAY,
+    "numpy.rec.recarray": _Records(),
+    "numpy.recarray": _Records(),
+    "numpy.scalar": _SCALAR,
+    "numpy.ufunc": FUNCTION,
+    "numpy.core._multiarray_umath._ArrayFunctionDispatcher": FUNCTION,
+}
+
+
+def find(name: str) -> Codec | None:
+    """The codec of a NumPy type."""
+    codec = _CODECS.get(name)
+    if codec is not None:
+        return codec
+    last = name.rpartition(".")[2]
+    if name.startswith("numpy.dtypes.") and isinstance(getattr(np.dtypes, last, None), type):
+        return _DTYPE_CODEC
+    scalar = getattr(np, last, None) if name == f"numpy.{last}" else None
+    return _SCALAR if isinstance(scalar, type) and issubclass(scalar, np.generic) else None

@@ -1,0 +1,235 @@
+"""The builtin types, and the scalars that do not stand inline in a node."""
+
+from __future__ import annotations
+
+import struct
+from collections import Counter
+from typing import Any
+
+import numpy as np
+
+from keepfit.codecs.code import CODE
+from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
+from keepfit.codecs.functions import CLASS, FUNCTION
+from keepfit.errors import InvalidStateError
+from keepfit.graph import Node
+
+__all__ = ["check_equal_hashes", "fill_mapping", "find", "ordered"]
+
+
+class _List(CyclicCodec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("list", items=obj)
+
+    def new(self, node: Node, context: Building) -> Any:
+        return []
+
+    def fill(self, obj: Any, node: Node, context: Building) -> None:
+        check_fields(node)
+        obj.extend(node.items)
+
+
+class _Tuple(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("tuple", items=obj)
+
+    def build(self, node: Node, context: Building) -> Any:
+        check_fields(node)
+        return tuple(node.items)
+
+
+class _Dict(CyclicCodec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("dict", items=list(obj.values()), keys=list(obj))
+
+    def new(self, node: Node, context: Building) -> Any:
+        return {}
+
+    def fill(self, obj: Any, node: Node, context: Building) -> None:
+        check_fields(node)
+        fill_mapping(obj, node, context)
+
+
+class _Set(CyclicCodec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("set", items=ordered(obj))
+
+    def new(self, node: Node, context: Building) -> Any:
+        return set()
+
+    def fill(self, obj: Any, node: Node, context: Building) -> None:
+        check_fields(node)
+        check_equal_hashes(node.items, context)
+        obj.update(node.items)
+        _check_distinct(obj, node)
+
+
+class _FrozenSet(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("frozenset", items=ordered(obj))
+
+    def build(self, node: Node, context: Building) -> Any:
+        check_fields(node)
+        check_equal_hashes(node.items, context)
+        built = frozenset(node.items)
+        _check_distinct(built, node)
+        return built
+
+
+class _Bytes(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("bytes", array=np.frombuffer(obj, "u1"))
+
+    def build(self, node: Node, context: Building) -> Any:
+        check_fields(node)
+        return _octets(node)
+
+
+class _Bytearray(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("bytearray", array=np.frombuffer(bytes(obj), "u1"))
+
+    def build(self, node: Node, context: Building) -> Any:
+        check_fields(node)
+        return bytearray(_octets(node))
+
+
+class _Str(Codec):
+    """A string with a lone surrogate, which JSON cannot carry."""
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("str", array=np.frombuffer(obj.encode("utf-8", "surrogatepass"), "u1"))
+
+    def build(self, node: Node, context: Building) -> Any:
+        check_fields(node)
+        return _octets(node).decode("utf-8", "surrogatepass")
+
+
+class _Int(Codec):
+    """An int of more than 64 bits: as hexadecimal digits, which are read in linear time."""
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("int", {"hex": f"{obj:x}"})
+
+    def build(self, node: Node, context: Building) -> Any:
+        (digits,) = check_fields(node, hex=str)
+        return int(digits, 16)
+
+
+class _Float(Codec):
+    """Infinity and the NaNs, by their bits."""
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("float", {"hex": struct.pack(">d", obj).hex()})
+
+    def build(self, node: Node, context: Building) -> Any:
+        (digits,) = check_fields(node, hex=str)
+        return struct.unpack(">d", bytes.fromhex(digits))[0]
+
+
+class _Complex(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("complex", {"real": obj.real, "imag": obj.imag})
+
+    def build(self, node: Node, context: Building) -> Any:
+        real, imag = check_fields(node, real=float, imag=float)
+        return complex(real, imag)
+
+
+class _Range(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("range", {"start": obj.start, "stop": obj.stop, "step": obj.step})
+
+    def build(self, node: Node, context: Building) -> Any:
+        return range(*check_fields(node, start=int, stop=int, step=int))
+
+
+class _Slice(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("slice", {"start": obj.start, "stop": obj.stop, "step": obj.step})
+
+    def build(self, node: Node, context: Building) -> Any:
+        if node.state.keys() != {"start", "stop", "step"}:
+            raise InvalidStateError("a slice has the fields start, stop and step")
+        return slice(node.state["start"], node.state["stop"], node.state["step"])
+
+
+class _Ellipsis(Codec):
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node("ellipsis")
+
+    def build(self, node: Node, context: Building) -> Any:
+        return ...
+
+
+_CODECS: dict[str, Codec] = {
+    "builtin_function_or_method": FUNCTION,
+    "bytearray": _Bytearray(),
+    "bytes": _Bytes(),
+    "class": CLASS,
+    "code": CODE,
+    "complex": _Complex(),
+    "dict": _Dict(),
+    "ellipsis": _Ellipsis(),
+    "float": _Float(),
+    "frozenset": _FrozenSet(),
+    "function": FUNCTION,
+    "int": _Int(),
+    "list": _List(),
+    "range": _Range(),
+    "set": _Set(),
+    "slice": _Slice(),
+    "str": _Str(),
+    "tuple": _Tuple(),
+    "type": CLASS,
+}
+
+
+def find(name: str) -> Codec | None:
+    """The codec of a builtin type."""
+    return _CODECS.get(name)
+
+
+def fill_mapping(obj: Any, node: Node, context: Building) -> None:
+    """Put a live node's keys and items into a mapping, under the bounds on hashing."""
+    if len(node.keys) != len(node.items):
+        raise InvalidStateError("a mapping has as many keys as items")
+    check_equal_hashes(node.keys, context)
+    obj.update(zip(node.keys, node.items, strict=True))
+    if len(obj) != len(node.keys):
+        raise InvalidStateError("two keys of a mapping are equal")
+
+
+def check_equal_hashes(keys: list[Any], context: Building) -> None:
+    """Refuse keys made to collide, with which a dict takes quadratic time. The hashes of strings cannot be aimed at."""
+    limit = context.limits.equal_hashes
+    if len(keys) > limit and set(map(type, keys)) != {str}:
+        _, most = Counter(map(hash, keys)).most_common(1)[0]
+        if most > limit:
+            raise InvalidStateError(f"{most:,} keys or elements share one hash, over the limit of {limit}")
+
+
+def ordered(elements: Any) -> list[Any]:
+    """The elements of a set in an order that is the same in every process."""
+    return sorted(elements, key=_order)
+
+
+def _order(value: Any) -> tuple[str, Any]:
+    kind = type(value).__qualname__
+    if type(value) is tuple:
+        return kind, [_order(item) for item in value]
+    if type(value) is frozenset:
+        return kind, sorted(map(_order, value))
+    return kind, repr(value)
+
+
+def _octets(node: Node) -> bytes:
+    array = node.array
+    if array is None or array.dtype != np.uint8 or array.ndim != 1:
+        raise InvalidStateError(f"a {node.type} is kept as one row of octets")
+    return bytes(array.tobytes())
+
+
+def _check_distinct(built: Any, node: Node) -> None:
+    if len(built) != len(node.items):
+        raise InvalidStateError("two elements of a set are equal")

@@ -1,0 +1,162 @@
+"""What a codec is, and how the one for a type is found.
+
+A codec turns one type of object into a *live* node (`reduce`) and a live node into an object again (`build`). It sees
+Python objects in the node's fields, never refs: `keepfit.codecs.encoding` and `keepfit.codecs.decoding` walk the graph,
+without recursion, so a codec is short and adding one is one small file.
+
+Codecs are found by type *name*, so no library is imported before one of its types is met.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from importlib import import_module
+from typing import Any
+
+from keepfit.errors import InvalidStateError
+from keepfit.graph import LIMITS, Limits, Node
+
+__all__ = ["Building", "Codec", "CyclicCodec", "Reducing", "check_fields", "class_name", "find_codec"]
+
+
+@dataclass
+class Reducing:
+    """What a codec may need to know while objects are taken apart.
+
+    Parameters
+    ----------
+    allow : collection of str
+        The capabilities the caller opened.
+    shared : dict
+        Values that codecs want to stand once in the graph although they are different objects (structured dtypes).
+    """
+
+    allow: Collection[str] = frozenset()
+    shared: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Building:
+    """What a codec may need to know while objects are built.
+
+    Parameters
+    ----------
+    versions : mapping of str to str
+        The releases of the libraries that wrote the graph.
+    trusted : mapping of str to type or callable
+        What the caller opened by name.
+    allow : collection of str
+        The capabilities the caller opened.
+    limits : Limits
+    changes : list of str
+        What was neutralised on the way; `load` warns of them once.
+    """
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    trusted: Mapping[str, Any] = field(default_factory=dict)
+    allow: Collection[str] = frozenset()
+    limits: Limits = LIMITS
+    changes: list[str] = field(default_factory=list)
+
+
+class Codec:
+    """How one type becomes a node and a node becomes one object again."""
+
+    #: True where an object can be made empty and filled later, so that it may be part of a cycle.
+    cyclic = False
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        """The live node of `obj`. Raises `UnsupportedError` when it cannot be kept exactly."""
+        raise NotImplementedError
+
+    def build(self, node: Node, context: Building) -> Any:
+        """The object of a live node. Raises `InvalidStateError` when the contents are not what they must be.
+
+        Plain ``TypeError``, ``ValueError`` and their like may escape: the walk turns them into `InvalidStateError`.
+        """
+        raise NotImplementedError
+
+
+class CyclicCodec(Codec):
+    """A codec of a mutable type: built in two steps, so that cycles close."""
+
+    cyclic = True
+
+    def new(self, node: Node, context: Building) -> Any:
+        """An empty object. `node` is not live: only its type, and what stands inline in its state, may be used."""
+        raise NotImplementedError
+
+    def fill(self, obj: Any, node: Node, context: Building) -> None:
+        """Give `obj` the contents of the live node."""
+        raise NotImplementedError
+
+    def build(self, node: Node, context: Building) -> Any:
+        obj = self.new(node, context)
+        self.fill(obj, node, context)
+        return obj
+
+
+#: The module of codecs for each library, by the first part of a type's name. Each has a function ``find(name)``.
+_MODULES = {
+    "numpy": "keepfit.codecs.arrays",
+    "numpy.random": "keepfit.codecs.random",
+    "scipy": "keepfit.codecs.scientific",
+    "sklearn": "keepfit.codecs.estimators",
+    "keepfit": "keepfit.codecs.estimators",
+    "pandas": "keepfit.codecs.frames",
+}
+_STANDARD = "keepfit.codecs.standard"
+_BUILTIN = "keepfit.codecs.builtin"
+
+
+@lru_cache(maxsize=4096)
+def find_codec(name: str) -> Codec | None:
+    """The codec in keepfit's closed tables for a type name, or None."""
+    top, dot, _ = name.partition(".")
+    if name.startswith("numpy.random."):
+        top = "numpy.random"
+    module = _MODULES.get(top, _STANDARD) if dot else _BUILTIN
+    find: Callable[[str], Codec | None] = import_module(module).find
+    return find(name)
+
+
+@cache
+def class_name(cls: type) -> str:
+    """The name a class goes by in a graph: module and qualified name, or the bare name of a builtin.
+
+    Classes of scikit-learn go by their public name, since its private modules are renamed between releases.
+    """
+    module, name = cls.__module__, cls.__qualname__
+    if module == "builtins":
+        return name
+    if module.startswith("sklearn."):
+        public = ".".join(part for part in module.split(".") if not part.startswith("_"))
+        public = module.partition("._")[0] if public != module else public
+        if getattr(import_module(public), name, None) is cls:
+            return f"{public}.{name}"
+    return f"{module}.{name}"
+
+
+def check_fields(node: Node, **fields: type | tuple[type, ...]) -> list[Any]:
+    """The values of a node's state, which must have exactly these fields, each of exactly one of its types.
+
+    Raises
+    ------
+    InvalidStateError
+        If a field is missing, unknown or of another type.
+    """
+    state = node.state
+    if state.keys() != fields.keys():
+        raise InvalidStateError(
+            f"a node of type {node.type!r} must have the fields {sorted(fields)}, and has {sorted(state)}"
+        )
+    values = []
+    for name, expected in fields.items():
+        value = state[name]
+        types = expected if type(expected) is tuple else (expected,)
+        if type(value) not in types:
+            raise InvalidStateError(f"field {name!r} of a node of type {node.type!r} is a {type(value).__name__}")
+        values.append(value)
+    return values

@@ -1,0 +1,270 @@
+"""Graph -> objects: trust, then steps between versions, then validation and construction. The one way out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec
+from keepfit.codecs.custom import CustomCodec, trusted_names
+from keepfit.codecs.versions import migrate
+from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError
+from keepfit.graph import LIMITS, Graph, Limits, Node, Ref
+
+__all__ = ["decode", "path_of", "untrusted_types"]
+
+#: What a library raises when it is handed a value it cannot take. Named, because anything else is our own fault.
+_MISFITS = (
+    TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError, ArithmeticError, MemoryError,
+    RecursionError, AssertionError, ImportError, NotImplementedError,
+)  # fmt: skip
+
+
+def decode(
+    graph: Graph,
+    *,
+    root: str = "object",
+    trusted: Iterable[type | Callable[..., Any] | str] = (),
+    allow: Collection[str] = frozenset(),
+    limits: Limits = LIMITS,
+    changes: list[str] | None = None,
+) -> Any:
+    """Build what a graph describes.
+
+    Parameters
+    ----------
+    graph : Graph
+        Left as it is. Arrays are shared with what is built where that is exact.
+    root : str, default="object"
+        Which of its roots to build.
+    trusted : iterable of type, callable or str, default=()
+        Classes and functions outside keepfit's tables that may be used, themselves or by dotted name.
+    allow : collection of str, default=frozenset()
+        Capabilities to open: ``"code"``, ``"paths"``, ``"patterns"``.
+    limits : Limits, default=LIMITS
+    changes : list of str, default=None
+        Collects what was neutralised.
+
+    Raises
+    ------
+    UntrustedError
+        If the graph names a type outside the tables that is not in `trusted`; nothing has been built then.
+    VersionError
+        If a class's state is not what the running release of its library expects.
+    InvalidStateError
+        If contents could crash or mislead. The error names the place.
+
+    Notes
+    -----
+    Cost is linear in the size of the graph.
+    """
+    opened = trusted_names(trusted)
+    codecs = _codecs(graph, opened, allow)
+    graph = migrate(graph)
+    building = Building(graph.versions, opened, allow, limits, changes if changes is not None else [])
+    return _Construction(graph, codecs, building).root(root)
+
+
+def untrusted_types(graph: Graph) -> dict[str, str]:
+    """The names that ``trusted=`` would need to build a graph, each with the place it is first met."""
+    places: dict[str, str] = {}
+    for index, node in enumerate(graph.nodes):
+        name = _needed_name(node)
+        if name is not None and name not in places:
+            places[name] = path_of(graph, index)
+    return places
+
+
+def _needed_name(node: Node) -> str | None:
+    if node.type == "code":
+        return None  # opened by allow=, not by trust
+    if node.type in ("function", "class"):
+        from keepfit.codecs.functions import is_known
+
+        name = node.state.get("name")
+        return None if type(name) is not str or is_known(node.type, name) else name
+    return None if find_codec(node.type) is not None else node.type
+
+
+def _codecs(graph: Graph, opened: Mapping[str, Any], allow: Collection[str]) -> dict[str, Codec]:
+    codecs: dict[str, Codec] = {}
+    for name in {node.type for node in graph.nodes}:
+        codec = find_codec(name)
+        if codec is None and name in opened:
+            codec = CustomCodec(opened[name])
+        if codec is not None:
+            codecs[name] = codec
+    if "code" in codecs and "code" not in allow:
+        raise UntrustedError(
+            "the file holds code, which would run. If you know and trust who wrote it, pass allow={'code'}",
+            path=path_of(graph, next(index for index, node in enumerate(graph.nodes) if node.type == "code")),
+        )
+    missing = {name: place for name, place in untrusted_types(graph).items() if name not in opened}
+    if missing:
+        listed = "; ".join(f"{name} at {place or 'the top'}" for name, place in missing.items())
+        names = tuple(missing)
+        raise UntrustedError(
+            f"the file names what keepfit does not know: {listed}. "
+            f"If you know and trust it, pass trusted={list(names)!r} (or the classes themselves)",
+            path=next(iter(missing.values())),
+            names=names,
+        )
+    return codecs
+
+
+class _Construction:
+    def __init__(self, graph: Graph, codecs: Mapping[str, Codec], building: Building) -> None:
+        self._graph = graph
+        self._codecs = codecs
+        self._building = building
+        self._built: list[Any] = []
+        self._early: set[int] = set()
+        self._sizes: dict[int, int] = {}
+
+    def root(self, name: str) -> Any:
+        if name not in self._graph.roots:
+            raise InvalidStateError(f"the file has no {name!r}")
+        value = self._graph.roots[name]
+        if type(value) is not Ref:
+            return value
+        nodes = self._graph.nodes
+        wanted = None if len(self._graph.roots) == 1 else _reachable(nodes, value.index)
+        built = self._built = [None] * len(nodes)
+        for index, node in enumerate(nodes):
+            if wanted is not None and not wanted[index]:
+                continue
+            try:
+                built[index] = self._build(index, node)
+            except KeepfitError as error:
+                error.path = error.path or path_of(self._graph, index)
+                raise
+            except _MISFITS as error:
+                message = f"the contents of this {node.type} do not fit: {type(error).__name__}: {error}"
+                raise InvalidStateError(message, path=path_of(self._graph, index)) from error
+        return built[value.index]
+
+    def _build(self, index: int, node: Node) -> Any:
+        codec = self._codecs[node.type]
+        live = self._live(index, node)
+        if index in self._early:
+            assert isinstance(codec, CyclicCodec)
+            obj = self._built[index]
+            codec.fill(obj, live, self._building)
+            return obj
+        obj = codec.build(live, self._building)
+        return obj
+
+    def _live(self, index: int, node: Node) -> Node:
+        built, values = self._built, self._values
+        state, items, keys = node.state, node.items, node.keys
+        live = Node(node.type)
+        if state:
+            if Ref in set(map(type, state.values())):
+                state = {
+                    name: (built[value.index] if value.index < index else self._ahead(index, value))
+                    if type(value) is Ref
+                    else value
+                    for name, value in state.items()
+                }
+            live.state = state
+        if items:
+            live.items = values(index, items)
+            if node.type in ("set", "frozenset"):
+                self._check_hashable(items)
+        if keys:
+            live.keys = values(index, keys)
+            self._check_hashable(keys)
+        if node.array is not None:
+            live.array = self._graph.arrays[node.array]
+        return live
+
+    def _values(self, index: int, values: list[Any]) -> list[Any]:
+        if Ref not in set(map(type, values)):
+            return values
+        built = self._built
+        return [
+            (built[value.index] if value.index < index else self._ahead(index, value)) if type(value) is Ref else value
+            for value in values
+        ]
+
+    def _ahead(self, index: int, ref: Ref) -> Any:
+        """What a ref to a later node, or to the node itself, stands for: an object made early, filled in its turn."""
+        if ref.index not in self._early:
+            node = self._graph.nodes[ref.index]
+            codec = self._codecs[node.type]
+            if not isinstance(codec, CyclicCodec):
+                raise InvalidStateError(f"a node refers ahead to a {node.type}, which cannot be part of a cycle")
+            self._built[ref.index] = codec.new(node, self._building)
+            self._early.add(ref.index)
+        return self._built[ref.index]
+
+    def _check_hashable(self, values: list[Any]) -> None:
+        """Hashing a tuple hashes what it holds, as often as it holds it: bound that before it is done."""
+        for value in values:
+            if type(value) is Ref and self._hash_size(value.index) > self._building.limits.key_size:
+                limit = self._building.limits.key_size
+                raise InvalidStateError(f"a key or element expands to more than {limit:,} values")
+
+    def _hash_size(self, index: int) -> int:
+        """How many values node `index` expands to. Refs lead backwards here, so every size is computed once."""
+        sizes, nodes = self._sizes, self._graph.nodes
+        stack = [index]
+        while stack:
+            at = stack[-1]
+            node = nodes[at]
+            refs = [v.index for v in (*node.state.values(), *node.items, *node.keys) if type(v) is Ref]
+            missing = [i for i in refs if i not in sizes and i < at]
+            if missing:
+                stack.extend(missing)
+                continue
+            size = 1 + len(node.items) + sum(sizes.get(i, 1) for i in refs)
+            sizes[at] = min(size, 2**62)
+            stack.pop()
+        return sizes[index]
+
+
+def _reachable(nodes: list[Node], start: int) -> bytearray:
+    seen = bytearray(len(nodes))
+    seen[start] = 1
+    stack = [start]
+    while stack:
+        node = nodes[stack.pop()]
+        for value in (*node.state.values(), *node.items, *node.keys):
+            if type(value) is Ref and not seen[value.index]:
+                seen[value.index] = 1
+                stack.append(value.index)
+    return seen
+
+
+def path_of(graph: Graph, index: int) -> str:
+    """Where node `index` stands, by the shortest way from a root: ``steps[1][1].tree_``. Empty for the object itself."""
+    came_from: dict[int, tuple[int, str]] = {}
+    queue = []
+    for name, value in graph.roots.items():
+        if type(value) is Ref and value.index not in came_from:
+            came_from[value.index] = (-1, "" if name == "object" else name)
+            queue.append(value.index)
+    for at in queue:
+        if at == index:
+            break
+        for part, value in _children(graph.nodes[at]):
+            if type(value) is Ref and value.index not in came_from:
+                came_from[value.index] = (at, part)
+                queue.append(value.index)
+    parts = []
+    while index in came_from:
+        index, part = came_from[index]
+        parts.append(part)
+    return "".join(reversed(parts)).removeprefix(".")
+
+
+def _children(node: Node) -> Iterable[tuple[str, Any]]:
+    for name, value in node.state.items():
+        yield f".{name}", value
+    if node.keys:
+        for key, value in zip(node.keys, node.items, strict=True):
+            yield f"[{key!r}]" if type(key) is not Ref else "[...]", value
+            yield ".keys()", key
+    else:
+        for place, value in enumerate(node.items):
+            yield f"[{place}]", value

@@ -1,0 +1,174 @@
+"""scikit-learn's classes: the closed table of which may be built, of their parameters and their attributes."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+
+from keepfit.codecs import policy
+from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
+from keepfit.codecs.versions import running_version, short_version
+from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
+from keepfit.graph import Node
+
+__all__ = ["EstimatorCodec", "find", "supported_releases"]
+
+#: Attributes that mean nothing outside the process that set them.
+_TRANSIENT = frozenset({"_stop_words_id"})
+
+#: Modules of codecs for classes whose state is more than attributes, or reaches compiled code.
+_NATIVE_MODULES = (
+    "keepfit.codecs.trees",
+    "keepfit.codecs.neighbors",
+    "keepfit.codecs.losses",
+    "keepfit.codecs.containers",
+)
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What a class's instances may hold."""
+
+    parameters: tuple[str, ...]
+    attributes: tuple[str, ...]
+
+
+@cache
+def _table(release: tuple[int, int]) -> dict[str, Entry]:
+    path = files("keepfit.codecs").joinpath(f"tables/sklearn-{release[0]}.{release[1]}.json")
+    return msgspec.json.decode(path.read_bytes(), type=dict[str, Entry])
+
+
+@cache
+def supported_releases() -> list[tuple[int, int]]:
+    """The releases of scikit-learn there is a table for, oldest first."""
+    names = (entry.name for entry in files("keepfit.codecs").joinpath("tables").iterdir())
+    found = [name.removeprefix("sklearn-").removesuffix(".json") for name in names if name.startswith("sklearn-")]
+    return sorted(short_version(release) for release in found)
+
+
+@cache
+def _running() -> tuple[int, int]:
+    """The release whose table is today's: the running one, or the newest known before it."""
+    running = short_version(running_version("scikit-learn"))
+    older = [release for release in supported_releases() if release <= running]
+    return older[-1] if older else supported_releases()[0]
+
+
+class EstimatorCodec(CyclicCodec):
+    """Any class of the table: its node's state is its attributes, parameters and fitted ones alike."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        self.name = name
+        self._parameters = frozenset(entry.parameters)
+        self._attributes = frozenset(entry.attributes) | self._parameters
+        self._found: type | None = None
+
+    @property
+    def cls(self) -> type:
+        """The class itself, imported when it is first needed."""
+        if self._found is None:
+            module, _, name = self.name.rpartition(".")
+            self._found = getattr(import_module(module), name)
+        assert self._found is not None
+        return self._found
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        if type(obj) is not self.cls:
+            raise UnsupportedError(f"a class that calls itself {self.name} is not scikit-learn's")
+        state = {name: value for name, value in obj.__dict__.items() if name not in _TRANSIENT}
+        unknown = state.keys() - self._attributes
+        if unknown:
+            raise UnsupportedError(
+                f"{self.name} of scikit-learn {running_version('scikit-learn')} has no attribute {min(unknown)!r}; "
+                "what you add to a model cannot be told from an attack when it is loaded. Keep it beside the model: "
+                f"dump({{'model': model, {min(unknown)!r}: ...}}, file), or in metadata="
+            )
+        broken = _broken_constraint(self.cls, state)
+        if broken:
+            raise UnsupportedError(f"{broken}. scikit-learn would refuse to fit it, and load would refuse to build it")
+        return Node(self.name, state)
+
+    def new(self, node: Node, context: Building) -> Any:
+        return self.cls.__new__(self.cls)
+
+    def fill(self, obj: Any, node: Node, context: Building) -> None:
+        if node.items or node.keys or node.array is not None:
+            raise InvalidStateError(f"{self.name} has attributes only")
+        state = node.state
+        self._check_release(state, context)
+        if not state.keys() <= self._attributes:
+            raise InvalidStateError(f"{self.name} has no attribute {min(state.keys() - self._attributes)!r}")
+        if not self._parameters <= state.keys():
+            raise InvalidStateError(f"{self.name} lacks its parameter {min(self._parameters - state.keys())!r}")
+        broken = _broken_constraint(self.cls, state)
+        if broken:
+            raise InvalidStateError(broken)
+        state = policy.apply(self.name, state, context)
+        check = _checks().get(self.name)
+        if check is not None:
+            check(state, context)
+        obj.__dict__.update(state)
+
+    def _check_release(self, state: dict[str, Any], context: Building) -> None:
+        """Refuse a state that the running release would read in another way than the one that wrote it."""
+        written, running = context.versions.get("scikit-learn", ""), running_version("scikit-learn")
+        if written == running or short_version(written) == short_version(running):
+            return
+        if short_version(written) not in supported_releases():
+            known = " to ".join(f"{a}.{b}" for a, b in (supported_releases()[0], supported_releases()[-1]))
+            raise VersionError(
+                f"{self.name} was written under scikit-learn {written or '(not said)'}; this keepfit knows the states "
+                f"of {known}. Load it where it was written, or with a newer keepfit"
+            )
+        before = _table(short_version(written)).get(self.name)
+        was = frozenset(before.attributes) | frozenset(before.parameters) if before else frozenset()
+        strange = [*sorted(state.keys() - self._attributes), *sorted(self._parameters - state.keys())]
+        if state.keys() - self._parameters:  # fitted: what the running release has besides, it may rely on
+            strange += sorted(self._attributes - was)
+        if strange or before is None:
+            what = f"attribute {strange[0]!r}" if strange else "whole state"
+            raise VersionError(
+                f"{self.name} was written under scikit-learn {written}, and its {what} is not what scikit-learn "
+                f"{running} expects. Load it under {written}, or fit it again"
+            )
+
+
+def _broken_constraint(cls: type, state: dict[str, Any]) -> str:
+    from keepfit.codecs.sklearn_seam import broken_constraint
+
+    broken = broken_constraint(cls, state)
+    if broken is None:
+        return ""
+    value = state[broken[0]]
+    shown = repr(value)[:60] if type(value) in (int, float, str, bool, type(None)) else type(value).__name__
+    return f"the parameter {broken[0]!r} of {cls.__name__} is {shown}, and must be {broken[1]}"
+
+
+@cache
+def _native() -> dict[str, Codec]:
+    found: dict[str, Codec] = {}
+    for module in _NATIVE_MODULES:
+        found.update(import_module(module).CODECS)
+    return found
+
+
+@cache
+def _checks() -> dict[str, Any]:
+    from keepfit.codecs.checks import CHECKS
+
+    return CHECKS
+
+
+@cache
+def _codec(name: str) -> Codec | None:
+    entry = _table(_running()).get(name)
+    return EstimatorCodec(name, entry) if entry is not None else None
+
+
+def find(name: str) -> Codec | None:
+    """The codec of one of scikit-learn's classes."""
+    return _native().get(name) or _codec(name)

@@ -1,0 +1,88 @@
+"""Private names of scikit-learn that codecs touch, in one place.
+
+``sklearn.utils._param_validation.make_constraint`` (1.6 to 1.9): turns an entry of ``_parameter_constraints``, the table
+that every public estimator carries, into an object that can tell whether a value satisfies it.
+
+The compiled classes of trees, losses, metrics and neighbour trees (1.6 to 1.9), which are public only through the
+estimators that hold them.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+
+from keepfit.graph import INLINE_TYPES
+
+__all__ = ["broken_constraint", "compiled_class", "predictor_record_dtype", "tree_class", "tree_node_dtype"]
+
+
+@cache
+def _constraints(cls: type) -> dict[str, list[Any]]:
+    from sklearn.utils._param_validation import make_constraint
+
+    table = getattr(cls, "_parameter_constraints", {})
+    return {
+        name: [make_constraint(constraint) for constraint in constraints]
+        for name, constraints in table.items()
+        if constraints != "no_validation"
+    }
+
+
+_satisfied: set[tuple[type, str, type, Any]] = set()
+
+
+def broken_constraint(cls: type, state: dict[str, Any]) -> tuple[str, str] | None:
+    """The first parameter in `state` that scikit-learn's own constraints refuse, and what they ask for instead.
+
+    Notes
+    -----
+    What a scalar was once found to satisfy is remembered, so that the members of an ensemble cost a look-up each.
+    """
+    for name, constraints in _constraints(cls).items():
+        if name not in state:
+            continue
+        value = state[name]
+        key = (cls, name, type(value), value) if type(value) in INLINE_TYPES else None
+        if key is not None and key in _satisfied:
+            continue
+        if not any(constraint.is_satisfied_by(value) for constraint in constraints):
+            return name, " or ".join(str(constraint) for constraint in constraints if not constraint.hidden)
+        if key is not None and len(_satisfied) < 100_000:
+            _satisfied.add(key)
+    return None
+
+
+@cache
+def tree_class() -> type:
+    """``sklearn.tree._tree.Tree``, the compiled half of a decision tree (1.6 to 1.9)."""
+    from sklearn.tree._tree import Tree
+
+    return Tree  # type: ignore[no-any-return]
+
+
+@cache
+def tree_node_dtype() -> np.dtype[Any]:
+    """The dtype of a tree's nodes; its fields have changed between releases."""
+    from sklearn.tree._tree import NODE_DTYPE
+
+    return np.dtype(NODE_DTYPE)
+
+
+@cache
+def predictor_record_dtype() -> np.dtype[Any]:
+    """The dtype of the nodes of histogram boosting (``sklearn.ensemble._hist_gradient_boosting.common``)."""
+    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+
+    return np.dtype(PREDICTOR_RECORD_DTYPE)
+
+
+@cache
+def compiled_class(name: str) -> type | None:
+    """A compiled loss, metric or neighbour tree of a closed table, by its full name; None where it does not exist."""
+    module, _, last = name.rpartition(".")
+    found = getattr(import_module(module), last, None)
+    return found if isinstance(found, type) else None

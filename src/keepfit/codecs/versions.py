@@ -1,0 +1,59 @@
+"""Which release wrote a graph, and the steps from one release's state to the next one's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+
+from keepfit.graph import Graph
+
+__all__ = ["MIGRATIONS", "migrate", "running_version", "short_version", "versions_of"]
+
+#: The distribution of each library whose types a graph may name, by the first part of the type's name.
+_DISTRIBUTIONS = {
+    "keepfit": "keepfit",
+    "numpy": "numpy",
+    "pandas": "pandas",
+    "scipy": "scipy",
+    "sklearn": "scikit-learn",
+}
+
+#: Steps between releases, applied in order to graphs that were written before the release a step names:
+#: (distribution, release, function of a graph that returns the graph of that release). None are needed yet: a class
+#: whose state differs between releases is refused with `VersionError`, never guessed at.
+MIGRATIONS: list[tuple[str, tuple[int, int], Callable[[Graph], Graph]]] = []
+
+
+@cache
+def running_version(distribution: str) -> str:
+    """The installed release of a distribution; empty where it is not installed."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return ""
+
+
+def short_version(release: str) -> tuple[int, int]:
+    """Major and minor number of a release: ``(1, 9)`` for ``"1.9.1"``; ``(0, 0)`` where it has none."""
+    major, _, rest = release.partition(".")
+    minor = rest.partition(".")[0]
+    if not (major.isascii() and major.isdigit() and minor.isascii() and minor.isdigit()):
+        return (0, 0)
+    return (int(major[:9]), int(minor[:9]))
+
+
+def versions_of(types: Iterable[str]) -> dict[str, str]:
+    """The running releases of the libraries that these type names come from, by distribution."""
+    tops = {name.partition(".")[0] for name in types}
+    found = sorted(_DISTRIBUTIONS[top] for top in tops if top in _DISTRIBUTIONS)
+    return {name: running_version(name) for name in found}
+
+
+def migrate(graph: Graph) -> Graph:
+    """A graph as the running releases would have written it, as far as there are steps for it."""
+    for distribution, release, step in MIGRATIONS:
+        written = graph.versions.get(distribution)
+        if written is not None and short_version(written) < release <= short_version(running_version(distribution)):
+            graph = step(graph)
+    return graph
