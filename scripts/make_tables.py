@@ -77,7 +77,12 @@ def classes() -> dict[str, Any]:
                 observed.setdefault(cls, set())
     table = {}
     for cls, names in observed.items():
-        if is_native(cls) or issubclass(cls, BaseException) or cls.__name__ in LEFT_OUT or cls.__name__.endswith("Mixin"):
+        if (
+            is_native(cls)
+            or issubclass(cls, BaseException)
+            or cls.__name__ in LEFT_OUT
+            or cls.__name__.endswith("Mixin")
+        ):
             continue
         parameters = parameters_of(cls)
         attributes = (assigned(cls) | names) - set(parameters)
@@ -156,11 +161,7 @@ def functions() -> dict[str, list[str]]:
     from sklearn.utils.discovery import all_estimators
 
     names = [f"numpy.{name}" for name, value in vars(np).items() if isinstance(value, np.ufunc)]
-    names += [
-        f"numpy.{name}"
-        for name in ["mean", "median", "std", "var", "sum", "prod", "min", "max", "amin", "amax", "ptp", "average", "quantile", "percentile", "argmax", "argmin", "nanmean", "nanmedian", "nanstd", "nanvar", "nansum", "nanmin", "nanmax", "nanquantile", "nanpercentile", "nan_to_num", "clip", "round", "ravel", "squeeze", "transpose", "sort", "cumsum", "cumprod", "diff", "count_nonzero", "any", "all", "unique", "asarray", "array", "atleast_2d", "real", "imag", "angle", "sinc", "i0", "abs", "absolute"]
-        if hasattr(np, name)
-    ]  # fmt: skip
+    names += [f"numpy.{name}" for name in NUMPY_FUNCTIONS.split() if hasattr(np, name)]
     names += [f"numpy.linalg.{name}" for name in ("norm", "det", "inv", "pinv")]
     names += [f"scipy.special.{n}" for n, value in vars(scipy.special).items() if isinstance(value, np.ufunc)]
     names += ["scipy.special.logsumexp", "scipy.special.softmax", "scipy.special.log_softmax"]
@@ -191,8 +192,20 @@ def functions() -> dict[str, list[str]]:
     return {"function": sorted(set(names)), "class": sorted({*builtin, *scalars, *estimators, *others})}
 
 
+#: NumPy functions beside its ufuncs that work on arrays alone.
+NUMPY_FUNCTIONS = """
+    mean median std var sum prod min max amin amax ptp average quantile percentile argmax argmin nanmean
+    nanmedian nanstd nanvar nansum nanmin nanmax nanquantile nanpercentile nan_to_num clip round ravel
+    squeeze transpose sort cumsum cumprod diff count_nonzero any all unique asarray array atleast_2d
+    real imag angle sinc i0 abs absolute
+"""
+
 #: Functions that fitted estimators were found to hold.
-EXTRA_FUNCTIONS: list[str] = []
+EXTRA_FUNCTIONS = [
+    "sklearn.cluster._kmeans._kmeans_single_elkan",
+    "sklearn.cluster._kmeans._kmeans_single_lloyd",
+    "sklearn.utils.check_array",
+]
 
 
 if __name__ == "__main__":

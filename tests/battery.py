@@ -1,4 +1,4 @@
-"""Every estimator of scikit-learn, fitted on small data that it accepts: the battery that tables and tests are made from."""
+"""Every estimator of scikit-learn, fitted on small data that it accepts: what tables and tests are made from."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
 from keepfit.codecs.functions import FUNCTION
+from keepfit.codecs.numpy_seam import masked_array, masked_parts
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import PLAIN_DTYPES, Node
 
@@ -77,9 +78,10 @@ class _Dtype(Codec):
 
 
 class _Array(CyclicCodec):
-    """An array. Plain ones are their tensor; the state says what a tensor cannot: another dtype, Fortran order, flags."""
+    """An array: its tensor, and what a tensor cannot say (another dtype, Fortran order, strides, flags)."""
 
     type_name = "numpy.ndarray"
+    groups = True
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         node = Node(self.type_name)
@@ -196,15 +198,15 @@ class _Masked(Codec):
     def reduce(self, obj: Any, context: Reducing) -> Node:
         if obj is np.ma.masked:
             return Node("numpy.ma.MaskedConstant")
-        mask = obj._mask
+        mask, shared_mask, fill_value = masked_parts(obj)
         return Node(
             "numpy.ma.MaskedArray",
             {
                 "data": np.asarray(obj.data),
-                "mask": None if mask is np.ma.nomask else mask,
-                "fill_value": None if obj._fill_value is None else np.asarray(obj._fill_value),
+                "mask": mask,
+                "fill_value": None if fill_value is None else np.asarray(fill_value),
                 "hard_mask": bool(obj.hardmask),
-                "shared_mask": bool(obj._sharedmask),
+                "shared_mask": shared_mask,
             },
         )
 
@@ -217,12 +219,7 @@ class _Masked(Codec):
             raise InvalidStateError("the mask of a masked array does not fit its data")
         if fill_value is not None and (fill_value.shape != () or fill_value.dtype != data.dtype):
             raise InvalidStateError("the fill value of a masked array does not fit its data")
-        array = np.ma.MaskedArray(data, mask=np.ma.nomask if mask is None else mask, hard_mask=hard)
-        if mask is not None:
-            array._mask = mask
-        array._sharedmask = shared
-        array._fill_value = fill_value
-        return array
+        return masked_array(data, mask, hard_mask=hard, shared_mask=shared, fill_value=fill_value)
 
 
 class _MaskedConstant(Codec):
@@ -233,6 +230,8 @@ class _MaskedConstant(Codec):
 
 class _Scalar(Codec):
     """A NumPy scalar: its value where that is exact in JSON's types, its bytes otherwise."""
+
+    groups = True
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         dtype = obj.dtype

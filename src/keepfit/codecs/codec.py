@@ -9,16 +9,16 @@ Codecs are found by type *name*, so no library is imported before one of its typ
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 from keepfit.errors import InvalidStateError
 from keepfit.graph import LIMITS, Limits, Node
 
-__all__ = ["Building", "Codec", "CyclicCodec", "Reducing", "check_fields", "class_name", "find_codec"]
+__all__ = ["Building", "Codec", "CyclicCodec", "Reducing", "check_fields", "class_name", "find_codec", "members_of"]
 
 
 @dataclass
@@ -66,6 +66,8 @@ class Codec:
 
     #: True where an object can be made empty and filled later, so that it may be part of a cycle.
     cyclic = False
+    #: True where many objects of the type may stand as one node (`keepfit.graph.Node`, "group").
+    groups = False
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         """The live node of `obj`. Raises `UnsupportedError` when it cannot be kept exactly."""
@@ -77,6 +79,35 @@ class Codec:
         Plain ``TypeError``, ``ValueError`` and their like may escape: the walk turns them into `InvalidStateError`.
         """
         raise NotImplementedError
+
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        """The objects of a live group, in order. Codecs that can check or build many at once do so."""
+        return [self.build(member, context) for member in members_of(group)]
+
+
+def members_of(group: Node) -> Iterator[Node]:
+    """The live nodes of the members of a live group.
+
+    Raises
+    ------
+    InvalidStateError
+        If the group's array does not have the rows that its members ask for.
+    """
+    columns = group.columns
+    pieces: list[Any] = [None] * group.count
+    if group.lengths:
+        array, start = group.array, 0
+        if array.ndim < 1 or min(group.lengths) < 0 or sum(group.lengths) != len(array):
+            raise InvalidStateError("the lengths of a group do not add up to its array")
+        for number, length in enumerate(group.lengths):
+            pieces[number] = array[start : start + length]
+            start += length
+    for number in range(group.count):
+        state = dict(group.state)
+        for name, column in columns.items():
+            state[name] = column[number]
+        yield Node(group.type, state, array=pieces[number])
 
 
 class CyclicCodec(Codec):
@@ -122,12 +153,17 @@ def find_codec(name: str) -> Codec | None:
     return find(name)
 
 
-@cache
-def class_name(cls: type) -> str:
+def class_name(cls: type[Any]) -> str:
     """The name a class goes by in a graph: module and qualified name, or the bare name of a builtin.
 
     Classes of scikit-learn go by their public name, since its private modules are renamed between releases.
     """
+    return _class_name(cast(Hashable, cls))
+
+
+@cache
+def _class_name(cls: Hashable) -> str:
+    assert isinstance(cls, type)
     module, name = cls.__module__, cls.__qualname__
     if module == "builtins":
         return name

@@ -6,6 +6,7 @@ from typing import Any
 
 from keepfit.codecs.builtin import fill_mapping
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
+from keepfit.codecs.sklearn_seam import private_class
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -34,4 +35,19 @@ class _Bunch(CyclicCodec):
         fill_mapping(obj, node, context)
 
 
-CODECS: dict[str, Codec] = {"sklearn.utils.Bunch": _Bunch()}
+class _ImputerTriplet(Codec):
+    """One step of `IterativeImputer`, a named tuple."""
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        return Node(_TRIPLET, obj._asdict())
+
+    def build(self, node: Node, context: Building) -> Any:
+        cls: Any = private_class(_TRIPLET)
+        if tuple(node.state) != cls._fields:
+            raise InvalidStateError(f"a step of an imputer has the fields {', '.join(cls._fields)}")
+        return cls(**node.state)
+
+
+_TRIPLET = "sklearn.impute._iterative._ImputerTriplet"
+
+CODECS: dict[str, Codec] = {"sklearn.utils.Bunch": _Bunch(), _TRIPLET: _ImputerTriplet()}

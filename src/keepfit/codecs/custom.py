@@ -20,9 +20,9 @@ _ARGS, _CALL, _STATE = "__args__", "__call__", "__state__"
 class CustomCodec(CyclicCodec):
     """Any object whose class says by ``__reduce_ex__`` how it is built from plain parts.
 
-    The node's state holds the object's attributes. Where a class needs more, three names that no attribute has say so:
-    ``__args__`` (arguments of ``__new__``, or of the class itself where ``__call__`` is true) and ``__state__`` (a state
-    that is not a dict of attributes).
+    The node's state holds the object's attributes. Where a class needs more, names that no attribute has say so:
+    ``__args__`` (arguments of ``__new__``, or of the class itself where ``__call__`` is true) and ``__state__`` (a
+    state that is not a dict of attributes).
     """
 
     def __init__(self, cls: Any = None) -> None:
@@ -65,17 +65,19 @@ class CustomCodec(CyclicCodec):
     def new(self, node: Node, context: Building) -> Any:
         if _ARGS in node.state or not isinstance(self._cls, type):
             raise InvalidStateError(f"an object of {node.type} cannot be part of a cycle")
-        return self._cls.__new__(self._cls)
+        cls: Any = self._cls
+        return cls.__new__(cls)
 
     def build(self, node: Node, context: Building) -> Any:
-        if not isinstance(self._cls, type):
+        cls: Any = self._cls
+        if not isinstance(cls, type):
             raise InvalidStateError(f"{node.type} is not a class")
         if _ARGS not in node.state:
-            obj = self._cls.__new__(self._cls)
+            obj = self.new(node, context)
         elif node.state.get(_CALL) is True:
-            obj = self._cls(*node.state[_ARGS])
+            obj = cls(*node.state[_ARGS])
         else:
-            obj = self._cls.__new__(self._cls, *node.state[_ARGS])
+            obj = cls.__new__(cls, *node.state[_ARGS])
         self.fill(obj, node, context)
         return obj
 

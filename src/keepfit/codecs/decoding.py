@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec
+from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, members_of
 from keepfit.codecs.custom import CustomCodec, trusted_names
 from keepfit.codecs.versions import migrate
 from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError
-from keepfit.graph import LIMITS, Graph, Limits, Node, Ref
+from keepfit.graph import LIMITS, Graph, Limits, Node, Ref, first_objects
 
 __all__ = ["decode", "path_of", "untrusted_types"]
 
@@ -68,7 +69,7 @@ def decode(
 def untrusted_types(graph: Graph) -> dict[str, str]:
     """The names that ``trusted=`` would need to build a graph, each with the place it is first met."""
     places: dict[str, str] = {}
-    for index, node in enumerate(graph.nodes):
+    for index, node in zip(first_objects(graph.nodes), graph.nodes, strict=True):
         name = _needed_name(node)
         if name is not None and name not in places:
             places[name] = path_of(graph, index)
@@ -97,7 +98,7 @@ def _codecs(graph: Graph, opened: Mapping[str, Any], allow: Collection[str]) -> 
     if "code" in codecs and "code" not in allow:
         raise UntrustedError(
             "the file holds code, which would run. If you know and trust who wrote it, pass allow={'code'}",
-            path=path_of(graph, next(index for index, node in enumerate(graph.nodes) if node.type == "code")),
+            path=path_of(graph, first_objects(graph.nodes)[[node.type for node in graph.nodes].index("code")]),
         )
     missing = {name: place for name, place in untrusted_types(graph).items() if name not in opened}
     if missing:
@@ -117,6 +118,7 @@ class _Construction:
         self._graph = graph
         self._codecs = codecs
         self._building = building
+        self._firsts = first_objects(graph.nodes)
         self._built: list[Any] = []
         self._early: set[int] = set()
         self._sizes: dict[int, int] = {}
@@ -127,76 +129,101 @@ class _Construction:
         value = self._graph.roots[name]
         if type(value) is not Ref:
             return value
-        nodes = self._graph.nodes
-        wanted = None if len(self._graph.roots) == 1 else _reachable(nodes, value.index)
-        built = self._built = [None] * len(nodes)
-        for index, node in enumerate(nodes):
-            if wanted is not None and not wanted[index]:
+        nodes, firsts = self._graph.nodes, self._firsts
+        wanted = None if len(self._graph.roots) == 1 else self._reachable(value.index)
+        built = self._built = [None] * (firsts[-1] + nodes[-1].count)
+        for number, (first, node) in enumerate(zip(firsts, nodes, strict=True)):
+            if wanted is not None and not wanted[number]:
                 continue
             try:
-                built[index] = self._build(index, node)
+                if node.count == 1:
+                    built[first] = self._build(first, node)
+                else:
+                    built[first : first + node.count] = self._build_group(first, node)
             except KeepfitError as error:
-                error.path = error.path or path_of(self._graph, index)
+                error.path = error.path or path_of(self._graph, first)
                 raise
             except _MISFITS as error:
                 message = f"the contents of this {node.type} do not fit: {type(error).__name__}: {error}"
-                raise InvalidStateError(message, path=path_of(self._graph, index)) from error
+                raise InvalidStateError(message, path=path_of(self._graph, first)) from error
         return built[value.index]
 
-    def _build(self, index: int, node: Node) -> Any:
+    def _build(self, first: int, node: Node) -> Any:
         codec = self._codecs[node.type]
-        live = self._live(index, node)
-        if index in self._early:
+        live = self._live(first, node)
+        if first in self._early:
             assert isinstance(codec, CyclicCodec)
-            obj = self._built[index]
+            obj = self._built[first]
             codec.fill(obj, live, self._building)
             return obj
-        obj = codec.build(live, self._building)
-        return obj
+        return codec.build(live, self._building)
 
-    def _live(self, index: int, node: Node) -> Node:
+    def _build_group(self, first: int, node: Node) -> list[Any]:
+        codec = self._codecs[node.type]
+        live = self._live(first, node)
+        live.count, live.lengths = node.count, node.lengths
+        live.columns = {name: self._values(first, column) for name, column in node.columns.items()}
+        if not codec.groups:
+            raise InvalidStateError(f"objects of type {node.type} do not stand in groups")
+        early = self._early.intersection(range(first, first + node.count)) if self._early else ()
+        if not early:
+            objects = codec.build_group(live, self._building)
+            assert len(objects) == node.count
+            return objects
+        assert isinstance(codec, CyclicCodec)
+        objects = []
+        for index, member in enumerate(members_of(live), first):
+            obj = self._built[index] if index in early else codec.new(member, self._building)
+            codec.fill(obj, member, self._building)
+            objects.append(obj)
+        return objects
+
+    def _live(self, first: int, node: Node) -> Node:
         built, values = self._built, self._values
         state, items, keys = node.state, node.items, node.keys
         live = Node(node.type)
         if state:
             if Ref in set(map(type, state.values())):
                 state = {
-                    name: (built[value.index] if value.index < index else self._ahead(index, value))
+                    name: (built[value.index] if value.index < first else self._ahead(value))
                     if type(value) is Ref
                     else value
                     for name, value in state.items()
                 }
             live.state = state
         if items:
-            live.items = values(index, items)
+            live.items = values(first, items)
             if node.type in ("set", "frozenset"):
                 self._check_hashable(items)
         if keys:
-            live.keys = values(index, keys)
+            live.keys = values(first, keys)
             self._check_hashable(keys)
         if node.array is not None:
             live.array = self._graph.arrays[node.array]
         return live
 
-    def _values(self, index: int, values: list[Any]) -> list[Any]:
+    def _values(self, first: int, values: list[Any]) -> list[Any]:
         if Ref not in set(map(type, values)):
             return values
         built = self._built
         return [
-            (built[value.index] if value.index < index else self._ahead(index, value)) if type(value) is Ref else value
+            (built[value.index] if value.index < first else self._ahead(value)) if type(value) is Ref else value
             for value in values
         ]
 
-    def _ahead(self, index: int, ref: Ref) -> Any:
-        """What a ref to a later node, or to the node itself, stands for: an object made early, filled in its turn."""
+    def _ahead(self, ref: Ref) -> Any:
+        """What a ref to a later object, or to the object itself, stands for: made early, filled in its turn."""
         if ref.index not in self._early:
-            node = self._graph.nodes[ref.index]
+            node = self._node(ref.index)
             codec = self._codecs[node.type]
             if not isinstance(codec, CyclicCodec):
                 raise InvalidStateError(f"a node refers ahead to a {node.type}, which cannot be part of a cycle")
             self._built[ref.index] = codec.new(node, self._building)
             self._early.add(ref.index)
         return self._built[ref.index]
+
+    def _node(self, index: int) -> Node:
+        return self._graph.nodes[bisect_right(self._firsts, index) - 1]
 
     def _check_hashable(self, values: list[Any]) -> None:
         """Hashing a tuple hashes what it holds, as often as it holds it: bound that before it is done."""
@@ -206,38 +233,48 @@ class _Construction:
                 raise InvalidStateError(f"a key or element expands to more than {limit:,} values")
 
     def _hash_size(self, index: int) -> int:
-        """How many values node `index` expands to. Refs lead backwards here, so every size is computed once."""
-        sizes, nodes = self._sizes, self._graph.nodes
+        """How many values object `index` expands to. Refs lead backwards here, so every size is computed once."""
+        sizes = self._sizes
         stack = [index]
         while stack:
             at = stack[-1]
-            node = nodes[at]
-            refs = [v.index for v in (*node.state.values(), *node.items, *node.keys) if type(v) is Ref]
-            missing = [i for i in refs if i not in sizes and i < at]
+            number = bisect_right(self._firsts, at) - 1
+            refs = [ref.index for ref in _refs(self._graph.nodes[number])]
+            missing = [i for i in refs if i not in sizes and i < self._firsts[number]]
             if missing:
                 stack.extend(missing)
                 continue
-            size = 1 + len(node.items) + sum(sizes.get(i, 1) for i in refs)
+            size = 1 + len(self._graph.nodes[number].items) + sum(sizes.get(i, 1) for i in refs)
             sizes[at] = min(size, 2**62)
             stack.pop()
         return sizes[index]
 
+    def _reachable(self, start: int) -> bytearray:
+        """Which nodes the object numbered `start` is made of."""
+        nodes, firsts = self._graph.nodes, self._firsts
+        seen = bytearray(len(nodes))
+        first = bisect_right(firsts, start) - 1
+        seen[first] = 1
+        stack = [first]
+        while stack:
+            for ref in _refs(nodes[stack.pop()]):
+                number = bisect_right(firsts, ref.index) - 1
+                if not seen[number]:
+                    seen[number] = 1
+                    stack.append(number)
+        return seen
 
-def _reachable(nodes: list[Node], start: int) -> bytearray:
-    seen = bytearray(len(nodes))
-    seen[start] = 1
-    stack = [start]
-    while stack:
-        node = nodes[stack.pop()]
-        for value in (*node.state.values(), *node.items, *node.keys):
-            if type(value) is Ref and not seen[value.index]:
-                seen[value.index] = 1
-                stack.append(value.index)
-    return seen
+
+def _refs(node: Node) -> Iterable[Ref]:
+    for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
+        for value in values:
+            if type(value) is Ref:
+                yield value
 
 
 def path_of(graph: Graph, index: int) -> str:
-    """Where node `index` stands, by the shortest way from a root: ``steps[1][1].tree_``. Empty for the object itself."""
+    """Where object `index` stands, by the shortest way from a root (``steps[1][1].tree_``); empty for the whole."""
+    firsts = first_objects(graph.nodes)
     came_from: dict[int, tuple[int, str]] = {}
     queue = []
     for name, value in graph.roots.items():
@@ -247,7 +284,8 @@ def path_of(graph: Graph, index: int) -> str:
     for at in queue:
         if at == index:
             break
-        for part, value in _children(graph.nodes[at]):
+        number = bisect_right(firsts, at) - 1
+        for part, value in _children(graph.nodes[number], at - firsts[number]):
             if type(value) is Ref and value.index not in came_from:
                 came_from[value.index] = (at, part)
                 queue.append(value.index)
@@ -258,9 +296,9 @@ def path_of(graph: Graph, index: int) -> str:
     return "".join(reversed(parts)).removeprefix(".")
 
 
-def _children(node: Node) -> Iterable[tuple[str, Any]]:
+def _children(node: Node, member: int) -> Iterable[tuple[str, Any]]:
     for name, value in node.state.items():
-        yield f".{name}", value
+        yield f".{name}", node.columns[name][member] if name in node.columns else value
     if node.keys:
         for key, value in zip(node.keys, node.items, strict=True):
             yield f"[{key!r}]" if type(key) is not Ref else "[...]", value

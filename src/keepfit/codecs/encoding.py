@@ -71,17 +71,29 @@ class _TupleCycle(Exception):  # noqa: N818 - a signal, not an error
 
 
 class _Frame:
-    """A node whose children are being walked."""
+    """A node whose children are being walked; for a group, `objects` are its members."""
 
-    __slots__ = ("codec", "name", "node", "obj", "pending", "waiting")
+    __slots__ = ("codec", "name", "node", "objects", "pending", "waiting")
 
-    def __init__(self, obj: Any, codec: Codec, node: Node, name: str) -> None:
-        self.obj = obj
+    def __init__(self, objects: list[Any], codec: Codec, node: Node, name: str) -> None:
+        self.objects = objects
         self.codec = codec
         self.node = node
         self.name = name
-        self.pending: list[tuple[Any, Any, Any, str]] = []
-        self.waiting: list[tuple[Any, Any]] = []
+        self.pending: list[_Child] = []
+        self.waiting: list[tuple[Any, Any, int]] = []
+
+
+class _Child:
+    """A value on its way into ``container[key]``, and the part of its path."""
+
+    __slots__ = ("container", "key", "part", "value")
+
+    def __init__(self, container: Any, key: Any, value: Any, part: str) -> None:
+        self.container = container
+        self.key = key
+        self.value = value
+        self.part = part
 
 
 class _Walk:
@@ -91,70 +103,167 @@ class _Walk:
         self.names: list[str] = []
         self._taken: set[str] = set()
         self._context = Reducing(allow=allow)
-        self._memo: dict[int, Ref | _Frame] = {}
+        self._objects = 0
+        self._memo: dict[int, Ref | tuple[_Frame, int]] = {}
         self._alive: list[Any] = []  # an id is only good while its object lives
         self._stack: list[_Frame] = []
 
     def add(self, obj: Any, name: str) -> Any:
         """The value of a root."""
         slot: list[Any] = [None]
-        self._place(obj, slot, 0, "" if name == "object" else name)
+        self._place(_Child(slot, 0, obj, "" if name == "object" else name))
         stack = self._stack
         while stack:
             frame = stack[-1]
             if frame.pending:
-                container, key, child, part = frame.pending.pop()
-                self._place(child, container, key, part)
+                child = frame.pending.pop()
+                if type(child) is list:
+                    self._open_group(child)
+                else:
+                    self._place(child)
             else:
                 stack.pop()
                 self._finish(frame)
         return slot[0]
 
-    def _place(self, obj: Any, container: Any, key: Any, name: str) -> None:
-        if _is_inline(obj):
-            container[key] = obj
+    def _place(self, child: _Child) -> None:
+        value = child.value
+        if _is_inline(value):
+            child.container[child.key] = value
             return
-        known = self._memo.get(id(obj))
+        known = self._memo.get(id(value))
         if type(known) is Ref:
-            container[key] = known
+            child.container[child.key] = known
         elif known is not None:
-            self._close_cycle(known, container, key)
+            self._close_cycle(*known, child)
         else:
-            frame = self._open(obj, name)
-            frame.waiting.append((container, key))
+            self._open(child)
 
-    def _close_cycle(self, frame: Any, container: Any, key: Any) -> None:
+    def _close_cycle(self, frame: _Frame, member: int, child: _Child) -> None:
         if not frame.codec.cyclic:
             above = self._stack[self._stack.index(frame) + 1 :]
             for candidate in above:
                 if candidate.codec.cyclic:
-                    raise _TupleCycle(candidate.obj)
+                    raise _TupleCycle(candidate.objects[0])
             raise self._located(UnsupportedError("an immutable object contains itself; that cannot be kept"))
-        frame.waiting.append((container, key))
+        frame.waiting.append((child.container, child.key, member))
 
-    def _open(self, obj: Any, name: str) -> _Frame:
+    def _reduce(self, obj: Any, codec: Codec, part: str) -> Node:
         try:
-            codec = _codec_of(type(obj))
-            live = codec.reduce(obj, self._context)
+            return codec.reduce(obj, self._context)
         except KeepfitError as error:
-            raise self._located(error, name) from error.__cause__
+            raise self._located(error, part) from error.__cause__
+
+    def _open(self, child: _Child) -> None:
+        obj = child.value
+        codec = _codec_of(type(obj))
+        live = self._reduce(obj, codec, child.part)
+        self._push(child, codec, live)
+
+    def _push(self, child: _Child, codec: Codec, live: Node) -> None:
+        obj = child.value
         node = Node(live.type)
-        frame = _Frame(obj, codec, node, name)
+        frame = _Frame([obj], codec, node, child.part)
+        frame.waiting.append((child.container, child.key, 0))
         self._alive.append(obj)
-        self._memo[id(obj)] = frame
+        self._memo[id(obj)] = (frame, 0)
         node.array = live.array
-        pending = frame.pending
+        children: list[_Child] = []
         if live.state:
-            node.state = _fields(live.state, pending)
+            node.state = _fields(live.state, children)
         if live.keys:
-            node.keys = _values(live.keys, pending, ("keys",))
+            node.keys = _values(live.keys, children, ("keys",))
         if live.items:
-            node.items = _values(live.items, pending, live.keys if live.keys else _part_names(live))
-        if pending:
+            node.items = _values(live.items, children, live.keys if live.keys else _part_names(live))
+        if children:
             self._alive.append(live)
-            pending.reverse()
+            frame.pending = self._grouped(children)
         self._stack.append(frame)
-        return frame
+
+    def _grouped(self, children: list[_Child]) -> list[Any]:
+        """Children in the order to be popped, with enough of one type that stand together as a list: one group."""
+        if len(children) < _GROUP_MIN:
+            children.reverse()
+            return children
+        by_type: dict[type, list[_Child]] = {}
+        seen: set[int] = set()
+        for child in children:
+            if id(child.value) not in self._memo and id(child.value) not in seen:
+                seen.add(id(child.value))
+                by_type.setdefault(type(child.value), []).append(child)
+        groups = [
+            group for cls, group in by_type.items() if len(group) >= _GROUP_MIN and _codec_of(cls).groups
+        ]
+        grouped = {id(child) for group in groups for child in group}
+        pending: list[Any] = [*groups, *(child for child in children if id(child) not in grouped)]
+        pending.reverse()
+        return pending
+
+    def _open_group(self, children: list[_Child]) -> None:
+        """Members whose live nodes have the same fields become one node; the others stand alone."""
+        codec = _codec_of(type(children[0].value))
+        alike: dict[Any, list[tuple[_Child, Node]]] = {}
+        met = [child for child in children if id(child.value) in self._memo]  # meanwhile, below a sibling
+        self._stack[-1].pending.extend(met)
+        for child in children:
+            if id(child.value) in self._memo:
+                continue
+            live = self._reduce(child.value, codec, child.part)
+            self._alive.append(live)
+            alike.setdefault(_signature(live), []).append((child, live))
+        pending = self._stack[-1].pending
+        for key, members in alike.items():
+            if key is None or len(members) < _GROUP_MIN:
+                pending.extend(child for child, _ in reversed(members))
+        for key, members in alike.items():
+            if key is not None and len(members) >= _GROUP_MIN:
+                self._push_group(codec, members)
+                return_to = [m for k, m in alike.items() if k is not None and len(m) >= _GROUP_MIN and k != key]
+                pending.extend([child for child, _ in group] for group in return_to)
+                return
+
+    def _push_group(self, codec: Codec, members: list[tuple[_Child, Node]]) -> None:
+        first = members[0][1]
+        lives = [live for _, live in members]
+        node = Node(first.type, count=len(members))
+        objects = [child.value for child, _ in members]
+        frame = _Frame(objects, codec, node, _common_part([child for child, _ in members]))
+        for number, (child, _) in enumerate(members):
+            frame.waiting.append((child.container, child.key, number))
+            self._memo[id(child.value)] = (frame, number)
+        self._alive.extend(objects)
+        if first.array is not None:
+            node.lengths = [len(live.array) for live in lives]
+            node.array = np.concatenate([live.array for live in lives])
+        for name in first.state:
+            column = [live.state[name] for live in lives]
+            self._add_column(frame, name, column)
+        if not node.columns and not node.lengths:  # so that a group is no larger than what it stands in
+            name = next(iter(node.state))
+            node.columns[name] = [node.state[name]] * len(members)
+            node.state[name] = None
+        self._stack.append(frame)
+
+    def _add_column(self, frame: _Frame, name: str, column: list[Any]) -> None:
+        node, first = frame.node, column[0]
+        if _all_inline(column):
+            if all(value is first or (type(value) is type(first) and value == first) for value in column) and not (
+                type(first) is float and first == 0
+            ):
+                node.state[name] = first
+                return
+            node.state[name] = None
+            node.columns[name] = column
+            return
+        node.state[name] = None
+        if all(value is first for value in column):
+            frame.pending.insert(0, _Child(node.state, name, first, name))
+            return
+        node.columns[name] = column
+        children = [
+            _Child(column, number, value, name) for number, value in enumerate(column) if not _is_inline(value)
+        ]
+        frame.pending[:0] = self._grouped(children)
 
     def _finish(self, frame: _Frame) -> None:
         node = frame.node
@@ -166,11 +275,14 @@ class _Walk:
             self.names.append(name)
             self.arrays.append(node.array)
             node.array = len(self.arrays) - 1
-        ref = Ref(len(self.nodes))
+        first = self._objects
+        self._objects += node.count
         self.nodes.append(node)
-        self._memo[id(frame.obj)] = ref
-        for container, key in frame.waiting:
-            container[key] = ref
+        refs = [Ref(first + number) for number in range(node.count)]
+        for obj, ref in zip(frame.objects, refs, strict=True):
+            self._memo[id(obj)] = ref
+        for container, key, member in frame.waiting:
+            container[key] = refs[member]
 
     def _path(self, name: str) -> str:
         parts = [frame.name for frame in self._stack]
@@ -181,6 +293,30 @@ class _Walk:
         if not error.path:
             error.path = self._path(name)
         return error
+
+
+#: Fewer like objects than these stand alone: a group would save nothing.
+_GROUP_MIN = 8
+#: A larger array stands alone: to join it to others would be to copy it.
+_GROUPED_ARRAY_BYTES_MAX = 2**20
+
+
+def _signature(live: Node) -> Any:
+    """What members of a group have in common; None for one that must stand alone."""
+    if live.items or live.keys or (live.array is None and not live.state):
+        return None
+    array = live.array
+    if array is None:
+        return (live.type, tuple(live.state))
+    if not array.ndim or array.nbytes > _GROUPED_ARRAY_BYTES_MAX:
+        return None
+    return (live.type, tuple(live.state), array.dtype, array.shape[1:])
+
+
+def _common_part(children: list[_Child]) -> str:
+    """Members of a list are told by the list's name alone; those of a column by the column's."""
+    first = children[0].part
+    return first if all(child.part == first for child in children) else ""
 
 
 def _codec_of(cls: type) -> Codec:
@@ -195,9 +331,9 @@ def _codec_of(cls: type) -> Codec:
 def _is_inline(value: Any) -> bool:
     kind = type(value)
     if kind is str:
-        return value.isascii() or _is_utf8(value)
+        return bool(value.isascii()) or _is_utf8(value)
     if kind is int:
-        return _INT_MIN <= value <= _INT_MAX
+        return bool(_INT_MIN <= value <= _INT_MAX)
     if kind is float:
         return math.isfinite(value)
     return kind in INLINE_TYPES
@@ -211,16 +347,16 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def _fields(state: Mapping[str, Any], pending: list[tuple[Any, Any, Any, str]]) -> dict[str, Any]:
+def _fields(state: Mapping[str, Any], children: list[_Child]) -> dict[str, Any]:
     out = dict(state)
     for name, value in state.items():
         if not _is_inline(value):
-            pending.append((out, name, value, name))
+            children.append(_Child(out, name, value, name))
     return out
 
 
-def _values(values: Iterable[Any], pending: list[tuple[Any, Any, Any, str]], parts: Any) -> list[Any]:
-    """A copy of `values`, with what does not stand inline noted in `pending` under the names in `parts`."""
+def _values(values: Iterable[Any], children: list[_Child], parts: Any) -> list[Any]:
+    """A copy of `values`, with what does not stand inline noted in `children` under the names in `parts`."""
     out = list(values)
     if _all_inline(out):
         return out
@@ -228,7 +364,7 @@ def _values(values: Iterable[Any], pending: list[tuple[Any, Any, Any, str]], par
     for place, value in enumerate(out):
         if not _is_inline(value):
             part = _part(value, parts[place] if named else place)
-            pending.append((out, place, value, part))
+            children.append(_Child(out, place, value, part))
     return out
 
 

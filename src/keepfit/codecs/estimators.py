@@ -26,6 +26,7 @@ _NATIVE_MODULES = (
     "keepfit.codecs.neighbors",
     "keepfit.codecs.losses",
     "keepfit.codecs.containers",
+    "keepfit.codecs.searches",
 )
 
 
@@ -61,14 +62,16 @@ def _running() -> tuple[int, int]:
 class EstimatorCodec(CyclicCodec):
     """Any class of the table: its node's state is its attributes, parameters and fitted ones alike."""
 
+    groups = True
+
     def __init__(self, name: str, entry: Entry) -> None:
         self.name = name
         self._parameters = frozenset(entry.parameters)
         self._attributes = frozenset(entry.attributes) | self._parameters
-        self._found: type | None = None
+        self._found: type[Any] | None = None
 
     @property
-    def cls(self) -> type:
+    def cls(self) -> type[Any]:
         """The class itself, imported when it is first needed."""
         if self._found is None:
             module, _, name = self.name.rpartition(".")
@@ -93,20 +96,49 @@ class EstimatorCodec(CyclicCodec):
         return Node(self.name, state)
 
     def new(self, node: Node, context: Building) -> Any:
-        return self.cls.__new__(self.cls)
+        cls: Any = self.cls
+        return cls.__new__(cls)
 
     def fill(self, obj: Any, node: Node, context: Building) -> None:
         if node.items or node.keys or node.array is not None:
             raise InvalidStateError(f"{self.name} has attributes only")
-        state = node.state
+        self._check_names(node.state, context)
+        self._check_parameters(node.state)
+        self._set(obj, node.state, context)
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        """Members have the same attributes, so names and shared parameters are checked once."""
+        if group.array is not None:
+            raise InvalidStateError(f"{self.name} has attributes only")
+        self._check_names(group.state, context)
+        names = tuple(group.columns)
+        self._check_parameters({name: value for name, value in group.state.items() if name not in group.columns})
+        differing = self._parameters.intersection(names)
+        cls: Any = self.cls
+        objects = []
+        for values in zip(*group.columns.values(), strict=True):
+            state = dict(group.state)
+            state.update(zip(names, values, strict=True))
+            if differing:
+                self._check_parameters({name: state[name] for name in differing})
+            obj = cls.__new__(cls)
+            self._set(obj, state, context)
+            objects.append(obj)
+        return objects
+
+    def _check_names(self, state: dict[str, Any], context: Building) -> None:
         self._check_release(state, context)
         if not state.keys() <= self._attributes:
             raise InvalidStateError(f"{self.name} has no attribute {min(state.keys() - self._attributes)!r}")
         if not self._parameters <= state.keys():
             raise InvalidStateError(f"{self.name} lacks its parameter {min(self._parameters - state.keys())!r}")
+
+    def _check_parameters(self, state: dict[str, Any]) -> None:
         broken = _broken_constraint(self.cls, state)
         if broken:
             raise InvalidStateError(broken)
+
+    def _set(self, obj: Any, state: dict[str, Any], context: Building) -> None:
         state = policy.apply(self.name, state, context)
         check = _checks().get(self.name)
         if check is not None:

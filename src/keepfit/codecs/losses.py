@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
-from keepfit.codecs.sklearn_seam import compiled_class
+from keepfit.codecs.sklearn_seam import private_class
 from keepfit.errors import InvalidStateError
 from keepfit.graph import Node
 
@@ -41,7 +41,7 @@ class _Loss(Codec):
         return Node(self._name, {"number": float(arguments[0])} if build is type(obj) and arguments else {})
 
     def build(self, node: Node, context: Building) -> Any:
-        cls = compiled_class(self._name)
+        cls = private_class(self._name)
         if cls is None:
             raise InvalidStateError(f"the running scikit-learn has no {self._name}")
         if not node.state:
@@ -73,16 +73,18 @@ class _Metric(Codec):
         return Node(self._name, state)
 
     def build(self, node: Node, context: Building) -> Any:
-        cls: Any = compiled_class(self._name)
+        cls: Any = private_class(self._name)
         if cls is None:
             raise InvalidStateError(f"the running scikit-learn has no {self._name}")
         if self._kind == "Minkowski":
             p, w = check_fields(node, p=float, w=(np.ndarray, type(None)))
             return cls(p, w=None if w is None else _numbers(w, 1))
         if self._kind == "SEuclidean":
-            return cls(V=_numbers(*check_fields(node, V=np.ndarray), 1))
+            (variances,) = check_fields(node, V=np.ndarray)
+            return cls(V=_numbers(variances, 1))
         if self._kind == "Mahalanobis":
-            return cls(VI=_numbers(*check_fields(node, VI=np.ndarray), 2))
+            (inverse,) = check_fields(node, VI=np.ndarray)
+            return cls(VI=_numbers(inverse, 2))
         if self._kind == "PyFunc":
             function, kwargs = node.state.get("func"), node.state.get("kwargs")
             if node.state.keys() != {"func", "kwargs"} or not callable(function) or type(kwargs) is not dict:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
-from keepfit.codecs.sklearn_seam import compiled_class
+from keepfit.codecs.sklearn_seam import private_class
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -50,7 +50,7 @@ class _NeighborTree(Codec):
         return Node(self._name, state)
 
     def build(self, node: Node, context: Building) -> Any:
-        cls: Any = compiled_class(self._name)
+        cls: Any = private_class(self._name)
         state = dict(node.state)
         metric = state.pop("dist_metric", None)
         data, order, radius, bounds, leaf_size, weights = check_fields(
@@ -76,10 +76,24 @@ class _NeighborTree(Codec):
         metric._validate_data(data)
         nodes = ranges.copy()
         nodes["radius"] = radius
-        levels = int(len(ranges)).bit_length()
+        levels = len(ranges).bit_length()
         tree = cls.__new__(cls)
         tree.__setstate__(
-            (data, order, nodes, np.ascontiguousarray(bounds), leaf_size, levels, len(ranges), 0, 0, 0, 0, metric, weights)
+            (
+                data,
+                order,
+                nodes,
+                np.ascontiguousarray(bounds),
+                leaf_size,
+                levels,
+                len(ranges),
+                0,
+                0,
+                0,
+                0,
+                metric,
+                weights,
+            )
         )
         return tree
 
@@ -114,5 +128,9 @@ def _ranges(count: int, leaf_size: int) -> NDArray[Any]:
 CODECS: dict[str, Codec] = {
     f"sklearn.neighbors.{package}{kind}{bits}": _NeighborTree(f"sklearn.neighbors.{package}{kind}{bits}", bounds, dtype)
     for kind, module, bounds in (("KDTree", "_kd_tree", 2), ("BallTree", "_ball_tree", 1))
-    for package, bits, dtype in (("", "", np.float64), (f"{module}.", "64", np.float64), (f"{module}.", "32", np.float32))
+    for package, bits, dtype in (
+        ("", "", np.float64),
+        (f"{module}.", "64", np.float64),
+        (f"{module}.", "32", np.float32),
+    )
 }

@@ -1,4 +1,4 @@
-"""Parameters that reach outside the process, or ask too much of it: refused or neutralised unless the caller allows them."""
+"""Parameters that reach outside the process, or ask too much of it: refused or neutralised unless allowed."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Private names of scikit-learn that codecs touch, in one place.
 
-``sklearn.utils._param_validation.make_constraint`` (1.6 to 1.9): turns an entry of ``_parameter_constraints``, the table
-that every public estimator carries, into an object that can tell whether a value satisfies it.
+``sklearn.utils._param_validation.make_constraint`` (1.6 to 1.9): turns an entry of ``_parameter_constraints``, the
+table that every public estimator carries, into an object that can tell whether a value satisfies it.
 
 The compiled classes of trees, losses, metrics and neighbour trees (1.6 to 1.9), which are public only through the
 estimators that hold them.
@@ -17,7 +17,7 @@ import numpy as np
 
 from keepfit.graph import INLINE_TYPES
 
-__all__ = ["broken_constraint", "compiled_class", "predictor_record_dtype", "tree_class", "tree_node_dtype"]
+__all__ = ["broken_constraint", "private_class", "predictor_record_dtype", "tree_class", "tree_node_dtype"]
 
 
 @cache
@@ -69,7 +69,8 @@ def tree_node_dtype() -> np.dtype[Any]:
     """The dtype of a tree's nodes; its fields have changed between releases."""
     from sklearn.tree._tree import NODE_DTYPE
 
-    return np.dtype(NODE_DTYPE)
+    dtype: np.dtype[Any] = np.dtype(NODE_DTYPE)
+    return dtype
 
 
 @cache
@@ -77,12 +78,13 @@ def predictor_record_dtype() -> np.dtype[Any]:
     """The dtype of the nodes of histogram boosting (``sklearn.ensemble._hist_gradient_boosting.common``)."""
     from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
 
-    return np.dtype(PREDICTOR_RECORD_DTYPE)
+    dtype: np.dtype[Any] = np.dtype(PREDICTOR_RECORD_DTYPE)
+    return dtype
 
 
 @cache
-def compiled_class(name: str) -> type | None:
-    """A compiled loss, metric or neighbour tree of a closed table, by its full name; None where it does not exist."""
+def private_class(name: str) -> type | None:
+    """A private class of a closed table (losses, metrics, neighbour trees), by its full name; None where there is none."""
     module, _, last = name.rpartition(".")
     found = getattr(import_module(module), last, None)
     return found if isinstance(found, type) else None

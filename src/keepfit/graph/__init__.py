@@ -8,12 +8,16 @@ other, so identity is kept and nothing is nested: no depth, no recursion, every 
 The order of nodes is the order of building: a node refers to nodes before it. Only a cycle makes it refer to one after
 it, and then to one of a type that can be made empty and filled later.
 
+Objects of one type that stand together (the trees of a forest, the models of a dict) are one node, a *group*: what they
+share stands once, what differs stands in columns, and their arrays are one array. That is what makes large ensembles
+small and fast.
+
 Arrays in a graph are C-contiguous and of a plain dtype (`PLAIN_DTYPES`); a codec that keeps more (structured, strings,
 dates, complex, Fortran order) says so in its node's state.
 """
 
 from keepfit.graph.limits import LIMITS, Limits
-from keepfit.graph.nodes import INLINE_TYPES, PLAIN_DTYPES, Graph, Node, Ref, Value, from_json, to_json
+from keepfit.graph.nodes import INLINE_TYPES, PLAIN_DTYPES, Graph, Node, Ref, Value, first_objects, from_json, to_json
 
 __all__ = [
     "INLINE_TYPES",
@@ -24,6 +28,7 @@ __all__ = [
     "Node",
     "Ref",
     "Value",
+    "first_objects",
     "from_json",
     "to_json",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from typing import Any
+import re
+from itertools import accumulate
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from keepfit.errors import FormatError
 from keepfit.graph.limits import LIMITS, Limits
 
-__all__ = ["INLINE_TYPES", "PLAIN_DTYPES", "Graph", "Node", "Ref", "Value", "from_json", "to_json"]
+__all__ = ["INLINE_TYPES", "PLAIN_DTYPES", "Graph", "Node", "Ref", "Value", "first_objects", "from_json", "to_json"]
 
 #: Python types whose values stand in a node as they are (ints of 64 bits and finite floats only).
 INLINE_TYPES = frozenset({type(None), bool, int, float, str})
@@ -35,9 +36,9 @@ PLAIN_DTYPES = {
 
 
 class Ref(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
-    """A reference to a node, by its place in the table. In JSON: ``[7]``."""
+    """A reference to an object, by its number in the order of nodes. In JSON: ``[7]``."""
 
-    index: int
+    index: Annotated[int, msgspec.Meta(ge=0)]
 
 
 Value = None | bool | int | float | str | Ref
@@ -58,9 +59,19 @@ class Node(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
         Keys of a mapping, as many as there are items; empty for a sequence.
     array : int or None, default=None
         The place of this node's array in the graph's table of arrays.
+    count : int, default=1
+        How many objects this node stands for. A node for several is a *group*: objects of one type, whose common state
+        stands once in `state` and the rest in `columns`; a group has no items and no keys.
+    columns : dict of str to list of value, default={}
+        For a group, the fields in which its members differ, `count` values each. Such a field stands in `state` too, as
+        None, so that the order of fields is kept.
+    lengths : list of int, default=[]
+        For a group with an array, how many rows of it each member has, in order.
 
     Notes
     -----
+    A `Ref` counts objects: a node for one takes one place, a group takes `count` places in a row.
+
     While an object is taken apart or built, a codec sees a *live* node: the same fields, holding Python objects in
     place of refs and a numpy array in place of `array`.
     """
@@ -70,16 +81,26 @@ class Node(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     items: list[Any] = []
     keys: list[Any] = []
     array: Any = None
+    count: int = 1
+    columns: dict[str, Any] = {}
+    lengths: list[int] = []
 
 
-class _WireNode(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+_Integer = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+_Size = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+_WireValue = None | bool | _Integer | float | str | Ref
+
+
+class _WireNode(Node):
     """`Node` with its fields typed: what JSON is read into, so that a graph that exists is well-formed."""
 
-    type: str
-    state: dict[str, Value] = {}
-    items: list[Value] = []
-    keys: list[Value] = []
-    array: int | None = None
+    state: dict[str, _WireValue] = {}
+    items: list[_WireValue] = []
+    keys: list[_WireValue] = []
+    array: _Size | None = None
+    count: _Size = 1
+    columns: dict[str, list[_WireValue]] = {}
+    lengths: list[_Size] = []
 
 
 class Graph(msgspec.Struct):
@@ -108,7 +129,7 @@ class Graph(msgspec.Struct):
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):
     versions: dict[str, str]
-    roots: dict[str, Value]
+    roots: dict[str, _WireValue]
     arrays: list[str]
     nodes: list[_WireNode]
 
@@ -119,6 +140,9 @@ class _WrittenDocument(msgspec.Struct):
     arrays: list[str]
     nodes: list[Node]
 
+
+# A string, which stays, or a number, which is left out. The quantifiers give nothing back, so that time is linear.
+_NUMBERS = re.compile(rb'("(?:[^"\\]|\\.)*+")|-?[0-9][-+.0-9eE]*+', re.DOTALL)
 
 _decoder = msgspec.json.Decoder(_Document)
 _encoder = msgspec.json.Encoder()
@@ -157,62 +181,75 @@ def from_json(data: bytes | memoryview, *, limits: Limits = LIMITS) -> Graph:
     Notes
     -----
     Cost is linear in `data`. Numbers may be spelled in another way than `to_json` spells them, everything else must be
-    canonical: a member name that stands twice is refused.
+    canonical: white space, other escapes, empty fields and a member name that stands twice are refused.
     """
+    data = bytes(data)
     if len(data) > limits.graph_bytes:
         raise FormatError(f"the graph is {len(data):,} bytes long, over the limit of {limits.graph_bytes:,}")
     try:
         document = _decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise FormatError(f"the graph is not what the format says: {error}") from None
-    nodes, names = document.nodes, document.arrays
-    if len(nodes) > limits.nodes:
-        raise FormatError(f"the graph has {len(nodes):,} nodes, over the limit of {limits.nodes:,}")
+    nodes: list[Node] = [*document.nodes]
+    names = document.arrays
+    _check_groups(nodes)
+    count = sum(node.count for node in nodes)
+    if count > limits.nodes:
+        raise FormatError(f"the graph has {count:,} objects, over the limit of {limits.nodes:,}")
     if len(names) > limits.arrays:
         raise FormatError(f"the graph has {len(names):,} arrays, over the limit of {limits.arrays:,}")
-    graph = Graph(document.roots, nodes, [], names, document.versions)  # type: ignore[arg-type]
-    _check_places(graph)
-    if to_json(graph) != data:
-        _check_no_name_twice(bytes(data))
+    graph = Graph(document.roots, nodes, [], names, document.versions)
+    _check_places(graph, count)
+    again = to_json(graph)
+    if again != data and _NUMBERS.sub(rb"\1", again) != _NUMBERS.sub(rb"\1", data):
+        raise FormatError("the graph's JSON is not canonical: a name stands twice, or another program rewrote it")
     return graph
 
 
-def _check_places(graph: Graph) -> None:
-    node_count, array_count = len(graph.nodes), len(graph.names)
+def _check_groups(nodes: list[Node]) -> None:
+    """A group has a column or lengths, so that it cannot stand for more objects than it has values."""
+    for node in nodes:
+        count, columns = node.count, node.columns
+        if count == 1:
+            if columns or node.lengths:
+                raise FormatError(f"a node of type {node.type!r} for one object has columns")
+        elif count < 1 or not (columns or node.lengths) or node.items or node.keys:
+            raise FormatError(f"a node of type {node.type!r} is not a group of {count}")
+        elif any(len(column) != count for column in columns.values()) or not columns.keys() <= node.state.keys():
+            raise FormatError(f"the columns of a group of {count} {node.type!r} do not fit it")
+        elif any(node.state[name] is not None for name in columns):
+            raise FormatError(f"a field of a group of {count} {node.type!r} has a column and a common value")
+        elif (node.array is None) == bool(node.lengths) or len(node.lengths) not in (0, count):
+            raise FormatError(f"the lengths of a group of {count} {node.type!r} do not fit it")
+
+
+def first_objects(nodes: list[Node]) -> list[int]:
+    """The number of each node's first object: what a `Ref` to it holds."""
+    return [0, *accumulate(node.count for node in nodes)][:-1] if nodes else []
+
+
+def _check_places(graph: Graph, node_count: int) -> None:
+    array_count = len(graph.names)
     if len(set(graph.names)) != array_count:
         raise FormatError("two arrays of the graph have the same name")
     if "object" not in graph.roots:
         raise FormatError("the graph has no root named 'object'")
     array_seen = bytearray(array_count)
-
-    def check_refs(values: Any) -> None:
-        if Ref in set(map(type, values)):
-            for value in values:
-                if type(value) is Ref and not 0 <= value.index < node_count:
-                    raise FormatError(f"a ref to node {value.index} of {node_count}")
-
-    check_refs(graph.roots.values())
+    values = list(graph.roots.values())
     for node in graph.nodes:
-        check_refs(node.state.values())
-        check_refs(node.items)
-        if node.keys:
-            check_refs(node.keys)
-            if len(node.keys) != len(node.items):
-                raise FormatError(f"a node of type {node.type!r} has {len(node.keys)} keys for {len(node.items)} items")
+        values += node.state.values()
+        values += node.items
+        values += node.keys
+        for column in node.columns.values():
+            values += column
+        if node.keys and len(node.keys) != len(node.items):
+            raise FormatError(f"a node of type {node.type!r} has {len(node.keys)} keys for {len(node.items)} items")
         if node.array is not None:
-            if not 0 <= node.array < array_count or array_seen[node.array]:
+            if node.array >= array_count or array_seen[node.array]:
                 raise FormatError(f"array {node.array} is out of range or named by two nodes")
             array_seen[node.array] = 1
     if sum(array_seen) != array_count:
         raise FormatError("an array of the graph belongs to no node")
-
-
-def _check_no_name_twice(data: bytes) -> None:
-    def pairs(members: list[tuple[str, Any]]) -> None:
-        if len({name for name, _ in members}) != len(members):
-            raise FormatError("a member name stands twice in the graph's JSON")
-
-    try:
-        json.loads(data, object_pairs_hook=pairs, parse_int=str, parse_float=str)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"the graph is not what the format says: {error}") from None
+    last = max((value.index for value in values if type(value) is Ref), default=-1)
+    if last >= node_count:
+        raise FormatError(f"a ref to object {last} of {node_count}")

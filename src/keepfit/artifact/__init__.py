@@ -1,0 +1,22 @@
+"""The bytes of one file, and the graph they hold: a profile of safetensors. Knows nothing of scikit-learn.
+
+A keepfit file is a valid safetensors file. Each array of a graph is a tensor under its readable name; the graph itself
+is one tensor of JSON, the last; the header's ``__metadata__`` holds the caller's facts and a checksum of every byte.
+``docs/spec/format.md`` is the specification, with the table of what is refused and in which order.
+
+- `write`, `to_bytes`: a graph becomes bytes. The same graph becomes the same bytes, on every machine.
+- `read`, `read_facts`, `verify_arrays`: bytes become a graph, or a `FormatError`. Nothing large is allocated before
+  it is known to be there, nothing nested is followed, and the arrays are views of the bytes, not copies.
+- `save`, `open_bytes`: the places files are in: paths, file objects, URLs. `save` replaces a file whole or not at all.
+- `sniff`: what foreign bytes are, in words.
+
+Errors about *bytes* are `FormatError`. Errors about *places* are Python's own (`FileNotFoundError`, `PermissionError`,
+`IsADirectoryError`, other `OSError`), so that code written for files keeps working; their message says what to do.
+"""
+
+from keepfit.artifact.places import open_bytes, save
+from keepfit.artifact.reading import read, read_facts, verify_arrays
+from keepfit.artifact.sniffing import sniff
+from keepfit.artifact.writing import to_bytes, write
+
+__all__ = ["open_bytes", "read", "read_facts", "save", "sniff", "to_bytes", "verify_arrays", "write"]

@@ -1,0 +1,177 @@
+"""From a graph to bytes. What `reading` would refuse is refused here, before a byte goes out."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO
+
+import msgspec
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from keepfit.artifact.header import GRAPH_NAME, RESERVED_FACTS, RESERVED_NAMES, encode, lay_out
+from keepfit.errors import UnsupportedError
+from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, to_json
+
+__all__ = ["to_bytes", "write"]
+
+_DTYPE_NAMES = {dtype: name for name, dtype in PLAIN_DTYPES.items()}
+# Arrays smaller than this are joined before they are written, so that a forest is not thousands of system calls.
+_SMALL_BYTES = 1 << 16
+_JOINED_BYTES = 1 << 20
+
+
+def write(graph: Graph, facts: Mapping[str, str], file: BinaryIO) -> None:
+    """Write a graph to a binary file object.
+
+    Parameters
+    ----------
+    graph : Graph
+        Its arrays C-contiguous, of a plain dtype.
+    facts : mapping of str to str
+        What to tell about the file; readable without parsing the graph.
+    file : binary file object
+        Only its ``write`` is used; it is neither flushed nor closed.
+
+    Raises
+    ------
+    UnsupportedError
+        If the graph has an array that the format does not hold, or more of anything than a reader accepts, or a fact
+        has one of the format's own names or is not a str.
+    TypeError
+        If `file` is in text mode.
+    OSError
+        Whatever ``file.write`` raises.
+
+    Notes
+    -----
+    Every array is read twice, once for its checksum and once to be written, and never copied as a whole. The bytes
+    depend on `graph` and `facts` alone. An array whose name is one of the format's own is renamed (``~2`` is added).
+    """
+    if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
+        raise TypeError("the file is open in text mode; open it in binary mode, as in open(path, 'wb')")
+    start, views = _contents(graph, facts)
+    for piece in _pieces(start, views):
+        _write_all(file, piece)
+
+
+def to_bytes(graph: Graph, facts: Mapping[str, str]) -> bytes:
+    """The bytes that `write` writes.
+
+    Parameters
+    ----------
+    graph : Graph
+    facts : mapping of str to str
+
+    Raises
+    ------
+    UnsupportedError
+        As for `write`.
+    """
+    start, views = _contents(graph, facts)
+    return b"".join([start, *views])
+
+
+def _contents(graph: Graph, facts: Mapping[str, str]) -> tuple[bytes, list[memoryview]]:
+    """The bytes before the data, and the data of each tensor in order."""
+    _check_facts(facts)
+    graph = _with_free_names(graph)
+    try:
+        document = np.frombuffer(to_json(graph), np.uint8)
+    except UnicodeEncodeError as error:
+        raise UnsupportedError(f"a name or text is not valid Unicode: {error}") from None
+    _check_limits(graph, document.nbytes)
+    arrays = dict(zip(graph.names, graph.arrays, strict=True))
+    arrays[GRAPH_NAME] = document
+    tensors = lay_out([_described(name, array) for name, array in arrays.items()])
+    ordered = [arrays[name].data for name in tensors]
+    digest = xxhash.xxh3_64_hexdigest
+    try:
+        start = encode(facts, tensors, "".join([digest(view) for view in ordered]))
+    except UnicodeEncodeError as error:
+        raise UnsupportedError(f"a fact is not valid Unicode: {error}") from None
+    if len(start) - 8 > LIMITS.header_bytes:
+        raise UnsupportedError(
+            f"the names and facts of {len(arrays):,} arrays take {len(start):,} bytes, over the format's limit of "
+            f"{LIMITS.header_bytes:,}; keep the parts in files of their own"
+        )
+    return start, ordered
+
+
+def _described(name: str, array: NDArray[Any]) -> tuple[str, str, tuple[int, ...], int]:
+    dtype = _DTYPE_NAMES.get(array.dtype)
+    if dtype is None or not array.flags.c_contiguous:
+        raise UnsupportedError(
+            f"an array of dtype {array.dtype} does not stand in a file as it is; its codec must make it a C-contiguous "
+            "one of a plain dtype",
+            path=name,
+        )
+    if array.ndim > LIMITS.dimensions:
+        raise UnsupportedError(f"an array of {array.ndim} dimensions; the format has {LIMITS.dimensions}", path=name)
+    return name, dtype, array.shape, array.nbytes
+
+
+def _check_facts(facts: Mapping[str, str]) -> None:
+    for name, value in facts.items():
+        if type(name) is not str or type(value) is not str:
+            raise UnsupportedError(f"facts are strings under strings, not {type(value).__name__} under {name!r}")
+        if name in RESERVED_FACTS:
+            raise UnsupportedError(f"the fact {name!r} has a name that the format uses itself; give it another")
+
+
+def _check_limits(graph: Graph, graph_bytes: int) -> None:
+    for what, count, limit in (
+        ("bytes of graph", graph_bytes, LIMITS.graph_bytes),
+        ("objects", sum(node.count for node in graph.nodes), LIMITS.nodes),
+        ("arrays", len(graph.arrays), LIMITS.arrays),
+    ):
+        if count > limit:
+            raise UnsupportedError(
+                f"the object has {count:,} {what}, over the format's limit of {limit:,}; keep its parts in files of "
+                "their own, or large lists of numbers as numpy arrays"
+            )
+
+
+def _with_free_names(graph: Graph) -> Graph:
+    taken = set(graph.names)
+    if len(taken) != len(graph.names) or len(graph.names) != len(graph.arrays):
+        raise UnsupportedError(
+            f"{len(graph.arrays)} arrays have {len(taken)} different names; each needs one of its own"
+        )
+    if taken.isdisjoint(RESERVED_NAMES):
+        return graph
+    names = []
+    for name in graph.names:
+        if name in RESERVED_NAMES:
+            name = next(f"{name}~{n}" for n in range(2, 2**62) if f"{name}~{n}" not in taken)
+        names.append(name)
+    return msgspec.structs.replace(graph, names=names)
+
+
+def _pieces(start: bytes, views: list[memoryview]) -> Iterator[bytes | memoryview]:
+    small: list[bytes | memoryview] = [start]
+    size = len(start)
+    for view in views:
+        is_small = view.nbytes < _SMALL_BYTES
+        if is_small:
+            small.append(view)
+            size += view.nbytes
+        if size >= _JOINED_BYTES or (small and not is_small):
+            yield b"".join(small)
+            small, size = [], 0
+        if not is_small:
+            yield np.frombuffer(view, np.uint8).data  # bytes, where memoryview.cast knows no half-precision floats
+    if small:
+        yield b"".join(small)
+
+
+def _write_all(file: BinaryIO, piece: bytes | memoryview) -> None:
+    """Write to the end: an unbuffered file may take a part only, also a regular one past 2 GB."""
+    written = file.write(piece)
+    while written is not None and written < len(piece):
+        piece = memoryview(piece)[written:]
+        written = file.write(piece)
+    if written is None and isinstance(file, io.RawIOBase):
+        raise BlockingIOError("the file is in non-blocking mode and takes no more now; open it in blocking mode")

@@ -1,0 +1,99 @@
+"""Short facts about a kept object: text by name, readable in a file's header without building anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from keepfit.codecs.codec import class_name
+from keepfit.errors import UnsupportedError
+from keepfit.graph import Graph, Ref
+
+__all__ = ["facts_of", "metadata_of"]
+
+_TEXT_MAX = 20_000
+
+
+def facts_of(obj: object, graph: Graph, metadata: Mapping[str, Any] | None = None) -> dict[str, str]:
+    """The facts of an object: its class, the libraries' releases, parameters, features, classes, and the user's own.
+
+    Parameters
+    ----------
+    obj : object
+    graph : Graph
+        What `codecs.encode` gave for it.
+    metadata : mapping of str to JSON-able, default=None
+
+    Returns
+    -------
+    dict of str to str
+        ``class`` always; ``versions``, ``parameters``, ``features``, ``classes`` and ``metadata``, as JSON, where there
+        are any. The same for the same object in every process.
+
+    Raises
+    ------
+    UnsupportedError
+        If `metadata` is not a mapping with string keys, or holds what JSON cannot.
+    """
+    facts = {"class": class_name(type(obj))}
+    if graph.versions:
+        facts["versions"] = _json(graph.versions)
+    root = graph.roots["object"]
+    get_params = getattr(obj, "get_params", None)
+    if callable(get_params) and type(root) is Ref:
+        # Not the store of a search: its URL may hold a password.
+        found = {name: value for name, value in obj.get_params(deep=True).items() if name != "store"}  # type: ignore[attr-defined]
+        parameters = {name: _short(value) for name, value in sorted(found.items())}
+        text = _json(parameters)
+        if len(text) <= _TEXT_MAX:
+            facts["parameters"] = text
+    for fact, attribute in (("features", "feature_names_in_"), ("classes", "classes_")):
+        values = getattr(obj, attribute, None)
+        if values is not None and hasattr(values, "tolist") and getattr(values, "ndim", 0) == 1:
+            text = _json([_short(value) for value in values.tolist()])
+            if len(text) <= _TEXT_MAX:
+                facts[fact] = text
+    if metadata is not None:
+        facts["metadata"] = _metadata_text(metadata)
+    return facts
+
+
+def metadata_of(facts: Mapping[str, str]) -> dict[str, Any]:
+    """The user's own metadata among the facts; empty where there is none or it is not JSON."""
+    try:
+        found = msgspec.json.decode(facts.get("metadata", "{}"))
+    except (msgspec.DecodeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _metadata_text(metadata: Mapping[str, Any]) -> str:
+    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
+        raise UnsupportedError("metadata= takes a dict with string keys")
+    try:
+        text = _json(dict(metadata))
+        exact = msgspec.json.decode(text) == metadata
+    except (TypeError, ValueError, RecursionError, OverflowError) as error:
+        raise UnsupportedError(f"metadata= takes what JSON can hold: {error}") from None
+    if not exact:
+        raise UnsupportedError(
+            "metadata= takes what JSON can hold exactly: lists, dicts, strings, numbers, true, false, null"
+        )
+    return text
+
+
+def _short(value: Any) -> Any:
+    """A parameter as JSON can show it; an estimator or array by its class, so that facts stay short."""
+    if value is None or (isinstance(value, (bool, str)) and len(str(value)) <= 200):
+        return value
+    if type(value) in (int, float) and abs(value) < 2**63:
+        return value
+    if isinstance(value, (list, tuple)) and len(value) <= 20 and all(type(v) in (str, int, bool) for v in value):
+        return list(value)
+    return f"<{class_name(type(value))}>"
+
+
+def _json(value: Any) -> str:
+    return msgspec.json.encode(value).decode()

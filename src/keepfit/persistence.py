@@ -1,0 +1,299 @@
+"""Keeping objects in files: `dump`, `dumps`, `load`, `loads`, `verify`.
+
+The way in is one for all bytes: artifact -> graph -> codecs. The way out is the same backwards.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from keepfit import artifact, codecs
+from keepfit.errors import KeepfitWarning, UnsupportedError
+from keepfit.facts import facts_of
+from keepfit.graph import Graph
+
+__all__ = ["Verification", "build", "dump", "dumps", "graph_of", "load", "loads", "verify"]
+
+#: Capabilities that a caller may open with ``allow=``.
+CAPABILITIES = frozenset({"code", "paths", "patterns"})
+
+_Place = str | os.PathLike[str] | IO[bytes]
+_Trusted = Iterable[type | Callable[..., Any] | str]
+
+
+def dump(
+    obj: object,
+    file: _Place,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    sample: Any = None,
+    allow: Collection[str] = (),
+) -> None:
+    """Keep an object in a file, as data.
+
+    Parameters
+    ----------
+    obj : object
+        A scikit-learn model, or plain Python, NumPy, SciPy and pandas objects that may hold models.
+    file : str, path-like or binary file object
+        Where to. A path is replaced as a whole or not at all, whatever happens meanwhile. ``scheme://`` places are
+        opened by fsspec.
+    metadata : mapping of str to JSON-able, default=None
+        Your own facts about it, such as ``{"accuracy": 0.97}``; `keepfit.inspect` shows them.
+    sample : array-like of shape (n_samples, n_features), default=None
+        A few rows to keep with what the model gives for them; `keepfit.verify` replays them.
+    allow : collection of str, default=()
+        ``"code"`` lets lambdas and local functions and classes in, by cloudpickle. Such a file loads only with
+        ``load(file, allow={"code"})``, and then runs that code.
+
+    Raises
+    ------
+    UnsupportedError
+        If something cannot be kept exactly. The error names its place, the reason and what to do.
+    OSError
+        If the place cannot be written. What was there before stays whole.
+    TypeError
+        If `file` is not a path or binary file object.
+
+    Notes
+    -----
+    The bytes are a valid safetensors file, the same on every run for the same object. Cost is that of writing the
+    arrays, plus a few microseconds for each small object.
+
+    References
+    ----------
+    ``docs/spec/format.md``
+
+    Examples
+    --------
+    >>> import keepfit, tempfile
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
+    >>> with tempfile.TemporaryFile() as file:
+    ...     keepfit.dump(model, file, metadata={"accuracy": 1.0})
+    ...     _ = file.seek(0)
+    ...     keepfit.load(file).predict([[0.9]])
+    array([1])
+    """
+    graph, facts = graph_of(obj, metadata=metadata, sample=sample, allow=allow)
+    if isinstance(file, (str, os.PathLike)):
+        artifact.save(graph, facts, file)
+    else:
+        artifact.write(graph, facts, file)
+
+
+def dumps(
+    obj: object, *, metadata: Mapping[str, Any] | None = None, sample: Any = None, allow: Collection[str] = ()
+) -> bytes:
+    """Keep an object in bytes, as data.
+
+    Parameters
+    ----------
+    obj, metadata, sample, allow
+        As for `dump`.
+
+    Returns
+    -------
+    bytes
+        What `dump` would write.
+
+    Raises
+    ------
+    UnsupportedError
+        If something cannot be kept exactly.
+
+    Examples
+    --------
+    >>> import keepfit
+    >>> keepfit.loads(keepfit.dumps({"threshold": 0.5, 1: [True, None]}))
+    {'threshold': 0.5, 1: [True, None]}
+    """
+    graph, facts = graph_of(obj, metadata=metadata, sample=sample, allow=allow)
+    return artifact.to_bytes(graph, facts)
+
+
+def load(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:
+    """Build the object that a file keeps. Nothing in the file runs.
+
+    Parameters
+    ----------
+    file : str, path-like or binary file object
+        What `dump` wrote. ``scheme://`` places are opened by fsspec.
+    trusted : iterable of type, callable or str, default=()
+        Your own classes and functions that the file may use, themselves or by dotted name.
+        `keepfit.inspect` lists which a file asks for.
+    allow : collection of str, default=()
+        Capabilities to open: ``"code"`` (code in the file runs), ``"paths"`` (the model may read and write files it
+        names), ``"patterns"`` (regular expressions of the file's own).
+
+    Returns
+    -------
+    object
+
+    Raises
+    ------
+    FormatError
+        If the bytes are not a whole, undamaged keepfit file.
+    UntrustedError
+        If the file names types, functions or capabilities that you have not opened.
+    VersionError
+        If a class's state is not what the running release of its library expects.
+    InvalidStateError
+        If contents could crash or mislead.
+    OSError
+        If the place cannot be read.
+
+    Warns
+    -----
+    KeepfitWarning
+        Once, if the file was written under another scikit-learn release, or something in it was neutralised.
+
+    Examples
+    --------
+    >>> import keepfit, io
+    >>> keepfit.load(io.BytesIO(keepfit.dumps((1, 2))))
+    (1, 2)
+    """
+    return loads(artifact.open_bytes(file), trusted=trusted, allow=allow)
+
+
+def loads(data: bytes | bytearray | memoryview, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:
+    """Build the object that bytes keep. Nothing in them runs.
+
+    Parameters
+    ----------
+    data : bytes-like
+        What `dumps` gave, or the contents of a file that `dump` wrote.
+    trusted, allow
+        As for `load`, which also lists the errors.
+
+    Returns
+    -------
+    object
+    """
+    _check_allow(allow)
+    graph, _ = artifact.read(data)
+    return build(graph, trusted=trusted, allow=allow)
+
+
+def build(graph: Graph, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:
+    """Build the object of a graph, as `load` does once it has read one.
+
+    Parameters
+    ----------
+    graph : Graph
+    trusted, allow
+        As for `load`, which also lists the errors and the warning.
+
+    Returns
+    -------
+    object
+    """
+    _check_allow(allow)
+    changes: list[str] = []
+    obj = codecs.decode(graph, trusted=trusted, allow=frozenset(allow), changes=changes)
+    _warn(graph, changes)
+    return obj
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What `verify` found.
+
+    Parameters
+    ----------
+    ok : bool
+        Whether every check held.
+    arrays : int
+        How many arrays were read and matched their checksums.
+    methods : dict of str to bool
+        For each method whose outputs were kept by ``sample=``, whether it gave the same to the bit.
+    """
+
+    ok: bool
+    arrays: int
+    methods: dict[str, bool] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return self.ok
+
+
+def verify(file: _Place | bytes, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> Verification:
+    """Check a file: every byte against its checksum, the model by building it, its sample by replaying it.
+
+    Parameters
+    ----------
+    file : str, path-like, binary file object or bytes
+    trusted, allow
+        As for `load`, which also lists the errors.
+
+    Returns
+    -------
+    Verification
+        True in a condition when all held.
+
+    Examples
+    --------
+    >>> import keepfit
+    >>> from sklearn.linear_model import LinearRegression
+    >>> X = [[0.0], [1.0], [2.0]]
+    >>> keepfit.verify(keepfit.dumps(LinearRegression().fit(X, [0, 1, 2]), sample=X[:2]))
+    Verification(ok=True, arrays=7, methods={'predict': True})
+    """
+    _check_allow(allow)
+    graph, _ = artifact.read(file if isinstance(file, bytes) else artifact.open_bytes(file))
+    obj = build(graph, trusted=trusted, allow=allow)
+    methods: dict[str, bool] = {}
+    if "sample" in graph.roots:
+        sample = codecs.decode(graph, root="sample", trusted=trusted, allow=frozenset(allow))
+        now = _outputs(obj, sample["inputs"])
+        methods = {name: name in now and _same(now[name], output) for name, output in sample["outputs"].items()}
+    return Verification(all(methods.values()), len(graph.names), methods)
+
+
+def graph_of(
+    obj: object, *, metadata: Mapping[str, Any] | None = None, sample: Any = None, allow: Collection[str] = ()
+) -> tuple[Graph, dict[str, str]]:
+    """The graph and the facts of an object: what a file, or a store, keeps of it."""
+    _check_allow(allow)
+    roots = {} if sample is None else {"sample": {"inputs": sample, "outputs": _outputs(obj, sample)}}
+    graph = codecs.encode(obj, roots=roots, allow=frozenset(allow))
+    return graph, facts_of(obj, graph, metadata)
+
+
+#: The methods whose outputs are kept with a sample.
+_METHODS = ("predict", "predict_proba", "decision_function", "transform")
+
+
+def _outputs(obj: Any, inputs: Any) -> dict[str, Any]:
+    found = {name: getattr(obj, name)(inputs) for name in _METHODS if hasattr(obj, name)}
+    if not found:
+        raise UnsupportedError(f"sample= needs a model with one of the methods {', '.join(_METHODS)}")
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two outputs are equal to the bit: their canonical bytes are."""
+    return artifact.to_bytes(codecs.encode(one), {}) == artifact.to_bytes(codecs.encode(other), {})
+
+
+def _check_allow(allow: Collection[str]) -> None:
+    unknown = frozenset((allow,) if isinstance(allow, str) else allow) - CAPABILITIES
+    if unknown:
+        raise ValueError(f"allow= takes a set of {sorted(CAPABILITIES)}, not {sorted(unknown)}")
+
+
+def _warn(graph: Graph, changes: list[str]) -> None:
+    from keepfit.codecs.versions import running_version, short_version
+
+    notes = list(dict.fromkeys(changes))
+    written = graph.versions.get("scikit-learn")
+    running = running_version("scikit-learn")
+    if written and short_version(written) != short_version(running):
+        notes.insert(0, f"written under scikit-learn {written}, running {running}; every class's state was checked")
+    if notes:
+        warnings.warn("; ".join(notes[:5]) + ("; ..." if len(notes) > 5 else ""), KeepfitWarning, stacklevel=3)
