@@ -18,6 +18,8 @@ __all__ = ["check_equal_hashes", "fill_mapping", "find", "ordered"]
 
 
 class _List(CyclicCodec):
+    groups = True
+
     def reduce(self, obj: Any, context: Reducing) -> Node:
         return Node("list", items=obj)
 
@@ -30,6 +32,8 @@ class _List(CyclicCodec):
 
 
 class _Tuple(Codec):
+    groups = True
+
     def reduce(self, obj: Any, context: Reducing) -> Node:
         return Node("tuple", items=obj)
 
@@ -39,6 +43,8 @@ class _Tuple(Codec):
 
 
 class _Dict(CyclicCodec):
+    groups = True
+
     def reduce(self, obj: Any, context: Reducing) -> Node:
         return Node("dict", items=list(obj.values()), keys=list(obj))
 

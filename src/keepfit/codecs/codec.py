@@ -18,7 +18,18 @@ from typing import Any, cast
 from keepfit.errors import InvalidStateError
 from keepfit.graph import LIMITS, Limits, Node
 
-__all__ = ["Building", "Codec", "CyclicCodec", "Reducing", "check_fields", "class_name", "find_codec", "members_of"]
+__all__ = [
+    "Building",
+    "Codec",
+    "CyclicCodec",
+    "Reducing",
+    "as_record",
+    "check_fields",
+    "class_name",
+    "find_codec",
+    "from_record",
+    "members_of",
+]
 
 
 @dataclass
@@ -80,10 +91,9 @@ class Codec:
         """
         raise NotImplementedError
 
-
     def build_group(self, group: Node, context: Building) -> list[Any]:
         """The objects of a live group, in order. Codecs that can check or build many at once do so."""
-        return [self.build(member, context) for member in members_of(group)]
+        return [self.build(from_record(member), context) for member in members_of(group)]
 
 
 def members_of(group: Node) -> Iterator[Node]:
@@ -108,6 +118,39 @@ def members_of(group: Node) -> Iterator[Node]:
         for name, column in columns.items():
             state[name] = column[number]
         yield Node(group.type, state, array=pieces[number])
+
+
+#: Containers that stand in a group as records: their items are the fields, by place or by key.
+_RECORDS = frozenset({"dict", "list", "tuple"})
+_RECORD_FIELDS_MAX = 64
+
+
+def as_record(live: Node) -> Node:
+    """A live node of a short list, tuple, or dict with string keys as fields, so that like ones can form a group."""
+    if live.type not in _RECORDS or not 0 < len(live.items) <= _RECORD_FIELDS_MAX:
+        return live
+    if live.type != "dict":
+        return Node(live.type, {str(place): item for place, item in enumerate(live.items)})
+    if set(map(type, live.keys)) != {str} or not all(map(str.isascii, live.keys)):
+        return live
+    return Node(live.type, dict(zip(live.keys, live.items, strict=True)))
+
+
+def from_record(node: Node) -> Node:
+    """The live node that `as_record` was given.
+
+    Raises
+    ------
+    InvalidStateError
+        If the fields of a list or tuple are not its places.
+    """
+    if node.type not in _RECORDS:
+        return node
+    if node.type == "dict":
+        return Node(node.type, keys=list(node.state), items=list(node.state.values()))
+    if list(node.state) != [str(place) for place in range(len(node.state))]:
+        raise InvalidStateError(f"the fields of a {node.type} in a group are its places")
+    return Node(node.type, items=list(node.state.values()))
 
 
 class CyclicCodec(Codec):

@@ -6,7 +6,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
-from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, members_of
+from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, from_record, members_of
 from keepfit.codecs.custom import CustomCodec, trusted_names
 from keepfit.codecs.versions import migrate
 from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError
@@ -174,7 +174,7 @@ class _Construction:
         objects = []
         for index, member in enumerate(members_of(live), first):
             obj = self._built[index] if index in early else codec.new(member, self._building)
-            codec.fill(obj, member, self._building)
+            codec.fill(obj, from_record(member), self._building)
             objects.append(obj)
         return objects
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keepfit.codecs.codec import Codec, Reducing, class_name, find_codec
+from keepfit.codecs.codec import Codec, Reducing, as_record, class_name, find_codec
 from keepfit.codecs.functions import CLASS
 from keepfit.codecs.versions import versions_of
 from keepfit.errors import KeepfitError, UnsupportedError
@@ -191,9 +191,7 @@ class _Walk:
             if id(child.value) not in self._memo and id(child.value) not in seen:
                 seen.add(id(child.value))
                 by_type.setdefault(type(child.value), []).append(child)
-        groups = [
-            group for cls, group in by_type.items() if len(group) >= _GROUP_MIN and _codec_of(cls).groups
-        ]
+        groups = [group for cls, group in by_type.items() if len(group) >= _GROUP_MIN and _codec_of(cls).groups]
         grouped = {id(child) for group in groups for child in group}
         pending: list[Any] = [*groups, *(child for child in children if id(child) not in grouped)]
         pending.reverse()
@@ -210,6 +208,7 @@ class _Walk:
                 continue
             live = self._reduce(child.value, codec, child.part)
             self._alive.append(live)
+            live = as_record(live)
             alike.setdefault(_signature(live), []).append((child, live))
         pending = self._stack[-1].pending
         for key, members in alike.items():
@@ -260,9 +259,7 @@ class _Walk:
             frame.pending.insert(0, _Child(node.state, name, first, name))
             return
         node.columns[name] = column
-        children = [
-            _Child(column, number, value, name) for number, value in enumerate(column) if not _is_inline(value)
-        ]
+        children = [_Child(column, number, value, name) for number, value in enumerate(column) if not _is_inline(value)]
         frame.pending[:0] = self._grouped(children)
 
     def _finish(self, frame: _Frame) -> None:

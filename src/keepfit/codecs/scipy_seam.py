@@ -14,14 +14,30 @@ from functools import cache
 from typing import Any
 
 __all__ = [
-    "coords_of", "distribution", "empty_sparse", "entries_of", "interpolation_kind", "set_coords", "set_entries",
-    "set_shape", "sparse_attributes",
+    "coords_of", "distribution", "empty_sparse", "entries_of", "interpolation_kind", "is_global", "set_coords",
+    "set_entries", "set_shape", "sparse_attributes", "unknown_attributes",
 ]  # fmt: skip
 
 #: Attributes of a sparse array beside its contents. The two last ones are answers SciPy remembers and can find again.
 _SPARSE_ATTRIBUTES = frozenset(
     {"_shape", "maxprint", "_has_sorted_indices", "_has_canonical_format", "has_canonical_format"}
 )
+
+#: Attributes of the other kinds, in all supported releases.
+_ATTRIBUTES = {
+    "BSpline": {"_asarray", "_c", "_t", "axis", "c", "extrapolate", "k", "t"},
+    "interp1d": {
+        "_call", "_extrapolate", "_fill_value_above", "_fill_value_below", "_fill_value_orig", "_ind", "_kind", "_side",
+        "_x_shift", "_y", "axis", "bounds_error", "copy", "x", "x_bds", "y",
+    },
+    "rv_continuous_frozen": {"a", "args", "b", "dist", "kwds"},
+    "rv_discrete_frozen": {"a", "args", "b", "dist", "kwds"},
+}  # fmt: skip
+
+
+def unknown_attributes(obj: Any) -> set[str]:
+    """The names of the attributes an object has beyond those its class gives it."""
+    return set(vars(obj)) - _ATTRIBUTES[type(obj).__name__]
 
 
 def sparse_attributes(matrix: Any) -> set[str]:
@@ -94,3 +110,10 @@ def distribution(name: str, like: Any = None) -> Any:
     ):
         return None
     return found
+
+
+def is_global(random_state: Any) -> bool:
+    """Whether a distribution draws from NumPy's global state, as it does where nothing else was asked for."""
+    import numpy as np
+
+    return random_state is getattr(np.random.rand, "__self__", None)

@@ -6,6 +6,7 @@ checked first, both when an array is kept and when it is built: see `_FORMATS`.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class _Sparse(Codec):
         self._name = f"scipy.sparse.{name}"
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        extra = seam.sparse_attributes(obj) - set(self.fields) - {"coords", "row", "col", "_dict", "dtype"}
+        extra = seam.sparse_attributes(obj) - set(self.fields) - {"coords", "row", "col", "rows", "data", "_dict"}
         if extra:
             raise UnsupportedError(f"a {self._name} with an attribute {min(extra)!r} of its own cannot be kept")
         node = Node(self._name, {"shape": tuple(obj.shape), **self._parts(obj, context)})
@@ -145,44 +146,67 @@ class _Diagonals(_Sparse):
         _check_data(data, 2)
         if type(offsets) is not np.ndarray or offsets.dtype not in _INDEX_DTYPES or offsets.shape != (len(data),):
             raise InvalidStateError("a DIA array has one offset for each row of data")
-        if len(offsets):
-            most = np.iinfo(offsets.dtype).max - max(*shape, data.shape[1])
-            if most < 0 or not -most <= int(offsets.min()) <= int(offsets.max()) <= most:
-                raise InvalidStateError("an offset of a DIA array is out of range")
-            if len(np.unique(offsets)) != len(offsets):
-                raise InvalidStateError("two offsets of a DIA array are equal")
+        distinct = _once(context, ("distinct", id(offsets)), lambda: np.unique(offsets))
+        most = np.iinfo(offsets.dtype).max - max(*shape, data.shape[1])
+        if len(distinct) != len(offsets):
+            raise InvalidStateError("two offsets of a DIA array are equal")
+        if most < 0 or (len(offsets) and not -most <= int(distinct[0]) <= int(distinct[-1]) <= most):
+            raise InvalidStateError("an offset of a DIA array is out of range")
 
 
 class _Lists(_Sparse):
-    """LIL: for each row a list of columns, sorted, and one of values."""
+    """LIL: for each row a sorted list of columns and one of values.
 
-    fields = ("rows", "data", "dtype")
+    They are the node's items: for each row its length, its columns, its values. So no two arrays can share a list, and
+    what is checked here cannot change while the rest of a cycle is built.
+    """
+
+    fields = ("dtype",)
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        node = super().reduce(obj, context)
+        for columns, values in zip(obj.rows, obj.data, strict=True):
+            if type(columns) is not list or type(values) is not list or len(columns) != len(values):
+                raise UnsupportedError(f"this {self._name} is damaged; make it anew and keep that")
+            node.items += [len(columns), *columns, *values]
+        try:
+            self._rows(node)
+        except InvalidStateError as error:
+            raise UnsupportedError(f"this {self._name} is damaged ({error}); make it anew and keep that") from error
+        return node
 
     def _check(self, node: Node, context: Building | None = None) -> None:
-        shape = _check_shape(node, (2,))
-        rows, data, dtype = (node.state[name] for name in self.fields)
-        _check_dtype(dtype)
-        for lists in (rows, data):
-            if type(lists) is not np.ndarray or lists.dtype != object or lists.shape != shape[:1]:
-                raise InvalidStateError("a LIL array has two lists for each row")
-        for columns, values in zip(rows, data, strict=True):
-            if type(columns) is not list or type(values) is not list or len(columns) != len(values):
-                raise InvalidStateError("a row of a LIL array is two lists of one length")
-            if not all(isinstance(column, (int, np.integer)) and 0 <= column < shape[1] for column in columns):
-                raise InvalidStateError("a column of a LIL array is out of range")
-            if any(left >= right for left, right in zip(columns, columns[1:], strict=False)):
-                raise InvalidStateError("the columns of a LIL array are not in order")
-            if not all(isinstance(value, _NUMBERS) for value in values):
-                raise InvalidStateError("the values of a LIL array are numbers")
+        _check_shape(node, (2,))
+        _check_dtype(node.state["dtype"])
 
     def _fill(self, made: Any, node: Node, context: Building) -> None:
         made.dtype = node.state["dtype"]
-        for name in ("rows", "data"):
-            lists = np.empty(node.state["shape"][0], object)
-            # Lists of its own: what was checked must not change while the rest of a cycle is built.
-            lists[:] = [list(row) for row in node.state[name]]
-            setattr(made, name, lists)
-        self._check(Node(node.type, {**node.state, "rows": made.rows, "data": made.data}))
+        rows = self._rows(node)
+        made.rows, made.data = np.empty(len(rows), object), np.empty(len(rows), object)
+        for place, (columns, values) in enumerate(rows):
+            made.rows[place], made.data[place] = columns, values
+
+    def _rows(self, node: Node) -> list[tuple[list[Any], list[Any]]]:
+        """The columns and values of each row."""
+        height, width = node.state["shape"]
+        items, place, rows = node.items, 0, []
+        while place < len(items):
+            count = items[place]
+            if type(count) is not int or not 0 <= count <= (len(items) - place - 1) // 2:
+                raise InvalidStateError("a row of a LIL array is not as long as it says")
+            middle = place + 1 + count
+            columns, values = items[place + 1 : middle], items[middle : middle + count]
+            if not all(isinstance(column, (int, np.integer)) and 0 <= column < width for column in columns):
+                raise InvalidStateError("a column of a LIL array is out of range")
+            if any(left >= right for left, right in pairwise(columns)):
+                raise InvalidStateError("the columns of a LIL array are not in order")
+            if not all(isinstance(value, _NUMBERS) for value in values):
+                raise InvalidStateError("the values of a LIL array are numbers")
+            rows.append((columns, values))
+            place = middle + count
+        if len(rows) != height:
+            raise InvalidStateError(f"a LIL array of {height} rows has {len(rows)}")
+        return rows
 
 
 class _Keys(_Sparse):
@@ -281,7 +305,9 @@ def _check_compressed(
 ) -> None:
     _check_indices(indices, count, columns, most, context)
     if type(indptr) is not np.ndarray or indptr.dtype != indices.dtype or indptr.shape != (rows + 1,):
-        raise InvalidStateError("the index pointer of a sparse array has one place more than rows, and its indices' dtype")
+        raise InvalidStateError(
+            "the index pointer of a sparse array has one place more than rows, and its indices' dtype"
+        )
     climbs = _once(context, ("climbs", id(indptr)), lambda: bool((indptr[1:] >= indptr[:-1]).all()))
     if indptr[0] != 0 or not climbs or indptr[-1] > count:
         raise InvalidStateError("the index pointer of a sparse array does not climb from 0 to the number of entries")
