@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections import Counter
 from typing import Any
@@ -119,6 +120,8 @@ class _Int(Codec):
 
     def build(self, node: Node, context: Building) -> Any:
         (digits,) = check_fields(node, hex=str)
+        if not re.fullmatch("-?[1-9a-f][0-9a-f]*", digits):
+            raise InvalidStateError("an int is kept as hexadecimal digits")
         return int(digits, 16)
 
 
@@ -130,6 +133,8 @@ class _Float(Codec):
 
     def build(self, node: Node, context: Building) -> Any:
         (digits,) = check_fields(node, hex=str)
+        if not re.fullmatch("[0-9a-f]{16}", digits):
+            raise InvalidStateError("a float is kept as 16 hexadecimal digits")
         return struct.unpack(">d", bytes.fromhex(digits))[0]
 
 
