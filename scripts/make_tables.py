@@ -87,6 +87,8 @@ def classes() -> dict[str, Any]:
         parameters = parameters_of(cls)
         attributes = (assigned(cls) | names) - set(parameters)
         attributes = {name for name in attributes if not name.startswith("__")}
+        if "n_features_in_" in attributes:  # a function outside the class sets both, this one for data with names
+            attributes.add("feature_names_in_")
         table[public_name(cls)] = {"parameters": sorted(parameters), "attributes": sorted(attributes)}
     return table
 

@@ -30,6 +30,7 @@ __all__ = [
     "encode",
     "lay_out",
     "parse",
+    "quote",
 ]
 
 #: The tensor that holds the graph.
@@ -53,6 +54,8 @@ _CHECKSUM_END = _CHECKSUM_START + _DIGITS
 # Widest items first: then every array is aligned to its items without gaps.
 _ITEM_SIZES = {name: dtype.itemsize for name, dtype in PLAIN_DTYPES.items()}
 _MAX_SIZE = 2**63 - 1
+
+_LONGEST_QUOTE = 80  # characters of a name in a message
 
 _Size = Annotated[int, msgspec.Meta(ge=0, le=_MAX_SIZE)]
 
@@ -106,6 +109,11 @@ _metadata = msgspec.json.Decoder(dict[str, str])
 _tensor = msgspec.json.Decoder(Tensor)
 _tensors = msgspec.json.Decoder(list[Tensor])
 _encoder = msgspec.json.Encoder()
+
+
+def quote(name: str) -> str:
+    """A name from a file as it stands in a message: on one line, and not longer than a line."""
+    return repr(name if len(name) <= _LONGEST_QUOTE else f"{name[:_LONGEST_QUOTE]}...")
 
 
 def lay_out(described: Iterable[tuple[str, str, Iterable[int], int]]) -> dict[str, Tensor]:
@@ -251,7 +259,7 @@ def _members_of(text: bytes) -> tuple[dict[str, str], dict[str, Tensor]]:
         metadata = _metadata.decode(members.pop(_METADATA))
         return metadata, dict(zip(members, _tensors.decode(b"[%b]" % b",".join(members.values())), strict=True))
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise FormatError(f"the header is not what the format says: {_where(text)}{error}") from None
+        raise FormatError(f"the header is not what the format says: {_where(text)}{str(error)[:200]}") from None
 
 
 def _where(text: bytes) -> str:
@@ -265,7 +273,7 @@ def _where(text: bytes) -> str:
         try:
             _tensor.decode(entry)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            return f"tensor {name!r}: "
+            return f"tensor {quote(name)}: "
     return "metadata: "
 
 
@@ -276,14 +284,18 @@ def _sizes(tensors: Mapping[str, Tensor], limits: Limits) -> dict[str, int]:
     for name, tensor in tensors.items():
         item_size = _ITEM_SIZES.get(tensor.dtype)
         if item_size is None:
-            raise FormatError(f"tensor {name!r} has the dtype {tensor.dtype!r}, which keepfit's format does not have")
+            raise FormatError(
+                f"tensor {quote(name)} has the dtype {quote(tensor.dtype)}, which the format does not have"
+            )
         shape = tensor.shape
         if len(shape) > limits.dimensions:
-            raise FormatError(f"tensor {name!r} has {len(shape)} dimensions, over the limit of {limits.dimensions}")
+            raise FormatError(
+                f"tensor {quote(name)} has {len(shape)} dimensions, over the limit of {limits.dimensions}"
+            )
         size = math.prod(shape) * item_size
         # numpy multiplies the dimensions that are not 0 and refuses what overflows, also for an empty array.
         if size > _MAX_SIZE or (not size and math.prod(filter(None, shape)) * item_size > _MAX_SIZE):
-            raise FormatError(f"tensor {name!r} has the shape {shape}, which is larger than any memory")
+            raise FormatError(f"tensor {quote(name)} has the shape {shape}, which is larger than any memory")
         sizes[name] = size
     return sizes
 
@@ -315,19 +327,21 @@ def _what_is_not_canonical(text: bytes, tensors: Mapping[str, Tensor], sizes: Ma
     """The words for a header that differs from the one its contents ought to have."""
     twice = _name_that_stands_twice(text)
     if twice is not None:
-        return f"the name {twice!r} stands twice in the header"
+        return f"the name {quote(twice)} stands twice in the header"
     end = 0
     for name, tensor in sorted(tensors.items(), key=lambda item: item[1].data_offsets):
         start, stop = tensor.data_offsets
         if stop - start != sizes[name]:
-            return f"tensor {name!r} has {stop - start:,} bytes of data; its dtype and shape ask for {sizes[name]:,}"
+            return (
+                f"tensor {quote(name)} has {stop - start:,} bytes of data; its dtype and shape ask for {sizes[name]:,}"
+            )
         if start != end:
-            return f"there is {'an overlap' if start < end else 'a gap'} in the data before tensor {name!r}"
+            return f"there is {'an overlap' if start < end else 'a gap'} in the data before tensor {quote(name)}"
         end = stop
     ordered = lay_out((name, tensor.dtype, tensor.shape, sizes[name]) for name, tensor in tensors.items())
     for name, expected in zip(tensors, ordered, strict=True):
         if name != expected:
-            return f"tensor {name!r} is out of order; {expected!r} belongs in its place"
+            return f"tensor {quote(name)} is out of order; {quote(expected)} belongs in its place"
     return "the header is not spelled as the format says: another program wrote or rewrote it"
 
 

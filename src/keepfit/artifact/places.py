@@ -10,7 +10,7 @@ import re
 import secrets
 import stat
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NoReturn
+from typing import IO, Any, NoReturn
 
 import numpy as np
 
@@ -79,8 +79,8 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str]) -
         return
     try:
         mode = _mode(place)
-        if mode is not None and stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, "")
+        if (mode is not None and stat.S_ISDIR(mode)) or not os.path.basename(place):
+            raise OSError(errno.EISDIR if place else errno.ENOENT, "")
         if mode is not None and not stat.S_ISREG(mode):
             with open(place, "wb") as file:
                 write(graph, facts, file)
@@ -90,7 +90,7 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str]) -
         _raise_clear(error, place, writing=True)
 
 
-def open_bytes(file: str | os.PathLike[str] | BinaryIO) -> bytes | memoryview:
+def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
     """Read all bytes of a file.
 
     Parameters
@@ -115,7 +115,7 @@ def open_bytes(file: str | os.PathLike[str] | BinaryIO) -> bytes | memoryview:
     TypeError
         If `file` is open in text mode, or is none of the above.
     """
-    if not hasattr(file, "read"):
+    if isinstance(file, str | os.PathLike) or not hasattr(file, "read"):
         return _read_place(_place(file))
     data = file.read()
     if data is None:
@@ -153,12 +153,12 @@ def _replace(graph: Graph, facts: Mapping[str, str], target: str, mode: int | No
     if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
         name = "keepfit"
     temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, 0o666)  # less the umask, as for any new file
     try:
         with open(descriptor, "wb", buffering=0) as file:
-            if mode is not None:
-                os.chmod(temporary, stat.S_IMODE(mode))
+            if mode is not None and mode & 0o777 != os.fstat(descriptor).st_mode & 0o777:
+                os.chmod(temporary, mode & 0o777)  # before anything is in it
             write(graph, facts, file)
             os.fsync(file.fileno())
         os.replace(temporary, target)
@@ -210,7 +210,7 @@ def _read_large(file: io.FileIO, size: int) -> memoryview:
 
 def _save_at_url(graph: Graph, facts: Mapping[str, str], url: str) -> None:
     system, path = _file_system(url)
-    with _remote_errors(url), system.transaction, system.open(path, "wb", block_size=None) as file:
+    with _remote_errors(url), system.transaction, system.open(path, "wb") as file:
         write(graph, facts, file)
 
 
@@ -232,6 +232,8 @@ def _remote_errors(url: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, "there is no such file or folder", url) from error
+    except (NotImplementedError, ValueError) as error:  # such as a file system that can only be read
+        raise UnsupportedError(f"{url} cannot be used: {error or 'its file system does not do this'}") from error
 
 
 def _raise_clear(error: OSError, place: str, *, writing: bool) -> NoReturn:

@@ -9,7 +9,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from keepfit.artifact.header import GRAPH_NAME, Header, check_size, parse
+from keepfit.artifact.header import GRAPH_NAME, Header, check_size, parse, quote
 from keepfit.errors import FormatError
 from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits, from_json
 
@@ -51,8 +51,9 @@ def read(
     Notes
     -----
     Cost is linear in the header and graph, plus one pass over the arrays when they are verified. Nothing larger than a
-    fixed multiple of the header and the graph's JSON is allocated. A file that others may change while it is mapped is
-    checked as it was at that moment only: read a file that you do not own into memory.
+    fixed multiple of the header and the graph's JSON is allocated. Arrays of bools are looked at in any case, because
+    numpy's compiled code relies on what is in them. A file that others may change while it is mapped is
+    checked as it was at that moment only; read a file that you do not own into memory.
     """
     view = _bytes_of(data)
     header = parse(view, limits)
@@ -125,7 +126,7 @@ def _check_names(graph: Graph, header: Header) -> None:
     missing = set(graph.names).symmetric_difference(header.tensors) - {GRAPH_NAME}
     if missing or GRAPH_NAME in graph.names:
         name = min(missing, default=GRAPH_NAME)
-        raise FormatError(f"the graph and the header do not name the same arrays; one of them lacks {name!r}")
+        raise FormatError(f"the graph and the header do not name the same arrays; one of them lacks {quote(name)}")
 
 
 def _check_arrays(base: memoryview, header: Header) -> None:
@@ -133,7 +134,9 @@ def _check_arrays(base: memoryview, header: Header) -> None:
     for (name, tensor), checksum in zip(header.tensors.items(), header.checksums, strict=True):
         start, end = tensor.data_offsets
         if digest(base[start:end]) != checksum:
-            raise FormatError("the array does not match its checksum: the file is damaged; get it again", path=name)
+            raise FormatError(
+                f"{quote(name)}: the array does not match its checksum; the file is damaged, get it again"
+            )
 
 
 def _arrays(base: memoryview, header: Header, names: list[str]) -> list[NDArray[Any]]:
@@ -164,4 +167,4 @@ def _aligned(array: NDArray[Any]) -> NDArray[Any]:
 def _check_bools(array: NDArray[Any], name: str) -> None:
     # numpy takes it that a bool is 0 or 1, in compiled code that allocates and indexes by counting them.
     if array.view(np.uint8).max(initial=0) > 1:
-        raise FormatError("an array of bools holds a byte that is neither 0 nor 1", path=name)
+        raise FormatError(f"{quote(name)}: an array of bools holds a byte that is neither 0 nor 1")

@@ -65,7 +65,6 @@ _COMPRESSIONS: tuple[tuple[bytes, str, _Unpack | None], ...] = (
 # Names inside a zip archive, and whose they are.
 _ARCHIVES: tuple[tuple[bytes, str], ...] = (
     (b"schema.json", "a skops file"),
-    (b"model.json", "a zip archive"),
     (b"data.pkl", "a PyTorch file"),
     (b".npy", "a numpy archive (.npz)"),
     (b"metadata.json", "a Keras file"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import msgspec
 import numpy as np
@@ -23,7 +23,7 @@ _SMALL_BYTES = 1 << 16
 _JOINED_BYTES = 1 << 20
 
 
-def write(graph: Graph, facts: Mapping[str, str], file: BinaryIO) -> None:
+def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes]) -> None:
     """Write a graph to a binary file object.
 
     Parameters
@@ -41,7 +41,7 @@ def write(graph: Graph, facts: Mapping[str, str], file: BinaryIO) -> None:
         If the graph has an array that the format does not hold, or more of anything than a reader accepts, or a fact
         has one of the format's own names or is not a str.
     TypeError
-        If `file` is in text mode.
+        If `file` is in text mode or no file object.
     OSError
         Whatever ``file.write`` raises.
 
@@ -52,6 +52,8 @@ def write(graph: Graph, facts: Mapping[str, str], file: BinaryIO) -> None:
     """
     if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
         raise TypeError("the file is open in text mode; open it in binary mode, as in open(path, 'wb')")
+    if not hasattr(file, "write"):
+        raise TypeError(f"a path, URL or binary file object was expected, not {type(file).__name__}")
     start, views = _contents(graph, facts)
     for piece in _pieces(start, views):
         _write_all(file, piece)
@@ -167,7 +169,7 @@ def _pieces(start: bytes, views: list[memoryview]) -> Iterator[bytes | memoryvie
         yield b"".join(small)
 
 
-def _write_all(file: BinaryIO, piece: bytes | memoryview) -> None:
+def _write_all(file: IO[bytes], piece: bytes | memoryview) -> None:
     """Write to the end: an unbuffered file may take a part only, also a regular one past 2 GB."""
     written = file.write(piece)
     while written is not None and written < len(piece):

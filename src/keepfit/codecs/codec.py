@@ -9,6 +9,7 @@ Codecs are found by type *name*, so no library is imported before one of its typ
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -204,12 +205,19 @@ def class_name(cls: type[Any]) -> str:
     return _class_name(cast(Hashable, cls))
 
 
+#: Compiled modules that call themselves by another name than they are imported by (scikit-learn 1.6 and 1.7).
+_MISNAMED = {"_loss": "sklearn._loss._loss"}
+
+
 @cache
 def _class_name(cls: Hashable) -> str:
     assert isinstance(cls, type)
     module, name = cls.__module__, cls.__qualname__
     if module == "builtins":
         return name
+    known = _MISNAMED.get(module)
+    if known in sys.modules and getattr(sys.modules[known], name, None) is cls:
+        module = known
     if module.startswith("sklearn."):
         public = ".".join(part for part in module.split(".") if not part.startswith("_"))
         public = module.partition("._")[0] if public != module else public

@@ -25,10 +25,12 @@ _SPARSE_ATTRIBUTES = frozenset(
 
 #: Attributes of the other kinds, in all supported releases.
 _ATTRIBUTES = {
-    "BSpline": {"_asarray", "_c", "_t", "axis", "c", "extrapolate", "k", "t"},
+    "BSpline": {
+        "_asarray", "_c", "_delegate_to", "_t", "_xp", "_xp_internal", "axis", "c", "extrapolate", "k", "t",
+    },
     "interp1d": {
         "_call", "_extrapolate", "_fill_value_above", "_fill_value_below", "_fill_value_orig", "_ind", "_kind", "_side",
-        "_x_shift", "_y", "axis", "bounds_error", "copy", "x", "x_bds", "y",
+        "_spline", "_x_shift", "_y", "axis", "bounds_error", "copy", "x", "x_bds", "y",
     },
     "rv_continuous_frozen": {"a", "args", "b", "dist", "kwds"},
     "rv_discrete_frozen": {"a", "args", "b", "dist", "kwds"},

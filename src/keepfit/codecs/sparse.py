@@ -14,6 +14,7 @@ import numpy as np
 from keepfit.codecs import scipy_seam as seam
 from keepfit.codecs.builtin import fill_mapping
 from keepfit.codecs.codec import Building, Codec, Reducing
+from keepfit.codecs.once import once, value_range
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -127,7 +128,7 @@ class _Coordinates(_Sparse):
             if coordinate.dtype != coords[0].dtype:
                 raise InvalidStateError("the coordinates of a COO array have one dtype")
         if canonical and len(data) > 1:
-            _once(context, ("unique", *map(id, coords)), lambda: _check_unique(coords))
+            once(context, ("unique", *map(id, coords)), lambda: _check_unique(coords))
 
     def _fill(self, made: Any, node: Node, context: Building) -> None:
         seam.set_coords(made, node.state["coords"])
@@ -136,7 +137,7 @@ class _Coordinates(_Sparse):
 
 
 class _Diagonals(_Sparse):
-    """DIA: as many distinct offsets as rows of data, none so far out that a sum with the shape would overflow."""
+    """DIA: as many distinct offsets as rows of data, none so far out that sums with the shape could overflow."""
 
     fields = ("data", "offsets")
 
@@ -146,12 +147,14 @@ class _Diagonals(_Sparse):
         _check_data(data, 2)
         if type(offsets) is not np.ndarray or offsets.dtype not in _INDEX_DTYPES or offsets.shape != (len(data),):
             raise InvalidStateError("a DIA array has one offset for each row of data")
-        distinct = _once(context, ("distinct", id(offsets)), lambda: np.unique(offsets))
-        most = np.iinfo(offsets.dtype).max - max(*shape, data.shape[1])
+        distinct = once(context, ("distinct", id(offsets)), lambda: np.unique(offsets))
         if len(distinct) != len(offsets):
             raise InvalidStateError("two offsets of a DIA array are equal")
-        if most < 0 or (len(offsets) and not -most <= int(distinct[0]) <= int(distinct[-1]) <= most):
-            raise InvalidStateError("an offset of a DIA array is out of range")
+        most = max(*shape, data.shape[1])
+        if 4 * most > np.iinfo(offsets.dtype).max:
+            raise InvalidStateError("the shape of a DIA array is larger than its offsets can count")
+        if len(offsets) and not -most <= int(distinct[0]) <= int(distinct[-1]) <= most:
+            raise InvalidStateError("an offset of a DIA array lies beyond its shape")
 
 
 class _Lists(_Sparse):
@@ -295,7 +298,7 @@ def _check_indices(indices: Any, count: int, below: int, most: int, context: Bui
     if most > np.iinfo(indices.dtype).max:
         raise InvalidStateError("the shape of a sparse array is larger than its indices can count")
     if count:
-        lowest, highest = _once(context, ("range", id(indices)), lambda: (int(indices.min()), int(indices.max())))
+        lowest, highest = value_range(context, indices)
         if lowest < 0 or highest >= below:
             raise InvalidStateError(f"an index of a sparse array is out of range: {lowest} to {highest} of {below}")
 
@@ -308,7 +311,7 @@ def _check_compressed(
         raise InvalidStateError(
             "the index pointer of a sparse array has one place more than rows, and its indices' dtype"
         )
-    climbs = _once(context, ("climbs", id(indptr)), lambda: bool((indptr[1:] >= indptr[:-1]).all()))
+    climbs = once(context, ("climbs", id(indptr)), lambda: bool((indptr[1:] >= indptr[:-1]).all()))
     if indptr[0] != 0 or not climbs or indptr[-1] > count:
         raise InvalidStateError("the index pointer of a sparse array does not climb from 0 to the number of entries")
 
@@ -322,13 +325,3 @@ def _check_unique(coords: tuple[Any, ...]) -> bool:
     if repeats.any():
         raise InvalidStateError("a COO array is said to have no duplicates, and has")
     return True
-
-
-def _once(context: Building | None, key: Any, find: Any) -> Any:
-    """What `find` gives, found once for each array of a graph: a file can name one large array in many places."""
-    if context is None:
-        return find()
-    memo = vars(context).setdefault("memo", {})
-    if key not in memo:
-        memo[key] = find()
-    return memo[key]

@@ -1,0 +1,289 @@
+"""Where keepfit stands in joblib: a backend that hands each call on to the engine, evaluations by way of the store.
+
+joblib asks the active backend to `configure` itself for every Parallel object. `_Door` is what is active inside
+``keepfit.checkpoint``: it falls back at once to the engine that would have been active without keepfit, unless the
+object is one that scikit-learn's searches use; then it falls back to a `_Passage` of its own. The passage lets joblib
+dispatch one task, sees from it what the call is, and takes the rest itself: evaluations are looked up and kept, all
+else goes to the engine as it came, one task at a time.
+
+Names used, in joblib 1.4 to 1.6: of Parallel ``_original_iterator``, ``_backend``, ``_backend_kwargs`` and what the
+documentation for backends names; of ``parallel_config`` ``old_parallel_config``; of BatchedCalls ``items``; of the
+loky backend ``_prepare_worker_env``; and BACKENDS, DEFAULT_BACKEND, DEFAULT_THREAD_BACKEND, FallbackToBackend.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import joblib
+from joblib.parallel import (
+    BACKENDS,
+    DEFAULT_BACKEND,
+    DEFAULT_THREAD_BACKEND,
+    FallbackToBackend,
+    ParallelBackendBase,
+    SequentialBackend,
+)
+
+from keepfit.checkpoint import sklearn_seam
+
+__all__ = ["Engine", "Evaluate", "TaskCall", "installed"]
+
+#: A delayed call: function, positional and named arguments.
+TaskCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+#: Settings of a Parallel object that it passes on to its backend, and that an object of ours passes on to the engine.
+_SETTINGS = ("max_nbytes", "temp_folder", "mmap_mode", "prefer", "require")
+
+
+class Engine:
+    """The joblib backend that runs the tasks of one call.
+
+    Parameters
+    ----------
+    backend : ParallelBackendBase
+    n_jobs : int
+        As asked for; may be negative.
+    settings : dict of str to object
+        Further arguments of `joblib.Parallel`.
+
+    Attributes
+    ----------
+    worker_count : int
+        How many tasks it runs at once; 1 runs them here, one after the other.
+    """
+
+    def __init__(self, backend: ParallelBackendBase, n_jobs: int, settings: dict[str, Any]) -> None:
+        self._backend = backend
+        self._n_jobs = n_jobs
+        self._settings = settings
+        self.worker_count: int = backend.effective_n_jobs(n_jobs)
+
+    def worker_environment(self) -> Mapping[str, str] | None:
+        """The environment variables that worker processes get; None if tasks run in this process or a fork of it."""
+        if self.worker_count == 1 or not isinstance(self._backend, BACKENDS.get("loky", ())):
+            return None
+        environment: Mapping[str, str] = self._backend._prepare_worker_env(n_jobs=self.worker_count)
+        return environment
+
+    def run(self, tasks: Sequence[TaskCall], arrived: Callable[[int, Any], None]) -> list[Any]:
+        """Run tasks.
+
+        Parameters
+        ----------
+        tasks : sequence of (function, args, kwargs)
+        arrived : callable
+            Gets the number of a task and its result as soon as there is one, in any thread of this process.
+
+        Returns
+        -------
+        list
+            The results in order.
+        """
+        if self.worker_count == 1:
+            results = []
+            for number, (function, args, kwargs) in enumerate(tasks):
+                results.append(function(*args, **kwargs))
+                arrived(number, results[-1])
+            return results
+        told: set[int] = set()
+        with _listening(self._backend, tasks, lambda number, result: (told.add(number), arrived(number, result))):
+            results = self.pass_on(iter(tasks))
+        for number, result in enumerate(results):
+            if number not in told:  # the backend fell back to another one that nobody listened to
+                arrived(number, result)
+        return results
+
+    def pass_on(self, tasks: Iterator[TaskCall]) -> list[Any]:
+        """Run tasks as they come, as joblib would without keepfit."""
+        if self.worker_count == 1 and not self._settings["verbose"]:
+            return [function(*args, **kwargs) for function, args, kwargs in tasks]
+        results: list[Any] = joblib.Parallel(self._n_jobs, backend=self._backend, **self._settings)(tasks)
+        return results
+
+
+Evaluate = Callable[[list[TaskCall], Engine], list[Any]]
+
+
+@contextlib.contextmanager
+def _listening(
+    backend: ParallelBackendBase, tasks: Sequence[TaskCall], arrived: Callable[[int, Any], Any]
+) -> Iterator[None]:
+    """Hear of each result when the backend gives it to joblib. What workers get stays as it is.
+
+    A batch of tasks is known by its tasks' argument dicts, which joblib hands on as they are. Between `submit` and
+    `retrieve_result_callback`, both called by joblib, the numbers of a batch travel with its callback.
+    """
+    numbers = {id(kwargs): number for number, (_, _, kwargs) in enumerate(tasks)}
+    here = threading.local()
+    submit_name = "submit" if hasattr(ParallelBackendBase, "submit") else "apply_async"  # before joblib 1.5
+    submit, retrieve = getattr(backend, submit_name), backend.retrieve_result_callback
+    retrieve_later = backend.retrieve_result
+
+    def tell(batch: Sequence[int], results: Sequence[Any]) -> None:
+        for number, result in zip(batch, results, strict=False):
+            arrived(number, result)
+
+    def submitting(batch: Any, callback: Any = None) -> Any:
+        batch_numbers = [numbers[id(kwargs)] for _, _, kwargs in batch.items]
+
+        def done(out: Any) -> None:
+            here.numbers = batch_numbers
+            callback(out)
+
+        job = submit(batch, callback=done)
+        later[id(job)] = (job, batch_numbers)
+        return job
+
+    later: dict[int, tuple[Any, list[int]]] = {}
+
+    def retrieving(out: Any) -> Any:
+        results = retrieve(out)
+        tell(here.numbers, results)
+        return results
+
+    def retrieving_later(job: Any, timeout: float | None = None) -> Any:
+        results = retrieve_later(job, timeout=timeout)
+        tell(later.pop(id(job))[1], results)
+        return results
+
+    ours = {submit_name: submitting, "retrieve_result_callback": retrieving, "retrieve_result": retrieving_later}
+    vars(backend).update(ours)
+    try:
+        yield
+    finally:
+        for name in ours:
+            vars(backend).pop(name, None)
+
+
+class _Backend(ParallelBackendBase):  # type: ignore[misc]
+    """What a backend of ours says of itself: what the engine's says."""
+
+    supports_retrieve_callback = True
+    supports_return_generator = True
+    supports_timeout = True
+
+
+class _Door(_Backend):
+    """The active backend inside ``keepfit.checkpoint``."""
+
+    def __init__(self, evaluate: Evaluate) -> None:
+        super().__init__()
+        self._evaluate = evaluate
+        self._busy = False
+        self._chosen: ParallelBackendBase | None = None
+
+    def open_in(self, context: joblib.parallel_config) -> None:
+        """Take the backend that was active before as the engine."""
+        chosen = context.old_parallel_config["backend"]
+        self._chosen = chosen if isinstance(chosen, ParallelBackendBase) else None
+        engine = self._engine()
+        self.nesting_level = engine.nesting_level
+        self.default_n_jobs = engine.default_n_jobs
+        self.uses_threads = getattr(engine, "uses_threads", False)
+        self.supports_sharedmem = getattr(engine, "supports_sharedmem", False)
+
+    def _engine(self, prefer: str | None = None) -> ParallelBackendBase:
+        """The backend that joblib would use: the chosen one, or else a new one as hinted."""
+        if self._chosen is not None:
+            return self._chosen
+        name = DEFAULT_THREAD_BACKEND if prefer == "threads" else DEFAULT_BACKEND
+        return BACKENDS[name](nesting_level=self.nesting_level or 0)
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        count: int = self._engine().effective_n_jobs(n_jobs)
+        return count
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **settings: Any) -> int:
+        hinted = settings.get("prefer") is not None or settings.get("require") is not None
+        special = parallel.return_generator or parallel.timeout is not None
+        engine = self._engine(settings.get("prefer"))
+        if self._busy or hinted or special or not sklearn_seam.is_searching(parallel):
+            raise FallbackToBackend(engine)
+        raise FallbackToBackend(_Passage(engine, self._evaluating))
+
+    def _evaluating(self, tasks: list[TaskCall], engine: Engine) -> list[Any]:
+        self._busy = True
+        try:
+            return self._evaluate(tasks, engine)
+        finally:
+            self._busy = False
+
+
+class _Passage(_Backend):
+    """The backend of one Parallel object: holds its first task, then runs all of them in `retrieval_context`."""
+
+    def __init__(self, backend: ParallelBackendBase, evaluate: Evaluate) -> None:
+        super().__init__(nesting_level=backend.nesting_level)
+        self._engine_backend = backend
+        self._evaluate = evaluate
+        self._held: list[tuple[Any, Callable[[list[Any]], None]]] = []
+        self._settings: dict[str, Any] = {}
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        return max(2, self._engine_backend.effective_n_jobs(n_jobs))  # joblib goes round a backend that says 1
+
+    def configure(self, n_jobs: int = 1, parallel: Any = None, **settings: Any) -> int:
+        count = self.effective_n_jobs(n_jobs)
+        self.parallel = parallel
+        self._settings = {
+            "verbose": parallel.verbose,
+            "pre_dispatch": parallel.pre_dispatch,
+            "batch_size": parallel.batch_size,
+            **{name: settings[name] for name in _SETTINGS if name in settings},
+        }
+        parallel.pre_dispatch, parallel.verbose = 1, 0
+        return count
+
+    def submit(self, func: Any, callback: Any = None) -> Any:
+        self._held.append((func, callback))
+        return func
+
+    apply_async = submit
+
+    def retrieve_result_callback(self, out: list[Any]) -> list[Any]:
+        return out
+
+    def get_nested_backend(self) -> tuple[ParallelBackendBase, int | None]:
+        return SequentialBackend(nesting_level=self.nesting_level), None  # of batches that never run
+
+    @contextlib.contextmanager
+    def retrieval_context(self) -> Iterator[None]:
+        held, self._held = self._held, []
+        if held:  # otherwise there are no tasks, or the first one could not be made
+            self._run(held)
+        yield
+
+    def _run(self, held: list[tuple[Any, Callable[[list[Any]], None]]]) -> None:
+        dispatched = [task for batch, _ in held for task in batch.items]
+        tasks = itertools.chain(dispatched, self.parallel._original_iterator or ())
+        engine = Engine(self._engine_backend, self.parallel.n_jobs, self._settings)
+        if sklearn_seam.evaluation_of(dispatched[0][0]) is not None:
+            results = self._evaluate(list(tasks), engine)
+        else:
+            results = engine.pass_on(tasks)
+        # joblib flattens what batches give: the first gives everything.
+        for number, (_, callback) in enumerate(held):
+            callback(results if number == 0 else [])
+
+
+@contextlib.contextmanager
+def installed(evaluate: Evaluate) -> Iterator[None]:
+    """Send this thread's evaluations through a function, and all other calls to the engine.
+
+    Parameters
+    ----------
+    evaluate : callable
+        Takes the tasks of one call and their engine, and gives the results in order.
+    """
+    door = _Door(evaluate)
+    context = joblib.parallel_config(backend=door)
+    try:
+        door.open_in(context)
+        yield
+    finally:
+        context.unregister()

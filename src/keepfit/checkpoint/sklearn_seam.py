@@ -1,0 +1,260 @@
+"""Where keepfit touches what is scikit-learn's own: the functions its searches run, and what they are given.
+
+Names used, in scikit-learn 1.6 to 1.9: ``sklearn.model_selection._validation._fit_and_score``,
+``_incremental_fit_estimator`` and ``_permutation_test_score`` with the names of their arguments and the shape of
+their results; ``sklearn.utils.parallel._FuncWrapper`` (its ``function`` and ``config``);
+``sklearn.metrics._scorer._PassthroughScorer`` (its ``_estimator``); and from 1.9 the arguments ``caller`` and
+``callback_ctx`` with an estimator's ``_skl_callbacks``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from keepfit.checkpoint.walk import NoIdentityError
+
+__all__ = [
+    "EVALUATIONS",
+    "Evaluation",
+    "Outcome",
+    "callbacks_of",
+    "candidate_text",
+    "configuration",
+    "draws_at_random",
+    "evaluation_of",
+    "for_identity",
+    "is_searching",
+    "label_of",
+    "notify_callbacks",
+    "outcome_of",
+    "structure",
+    "without_effect",
+]
+
+_TaskCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+_VALIDATION = "sklearn.model_selection._validation"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A function that evaluates: its result depends on its arguments alone, and it changes none of them for good.
+
+    Parameters
+    ----------
+    kind : str
+        Its name.
+    positional : tuple of str
+        Names of the arguments that may come by position.
+    ignored : frozenset of str, default=frozenset()
+        Arguments that cannot change the result.
+    """
+
+    kind: str
+    positional: tuple[str, ...]
+    ignored: frozenset[str] = frozenset()
+
+    def arguments(self, task: _TaskCall) -> dict[str, Any]:
+        """The arguments of a task by name."""
+        _, args, kwargs = task
+        return {**dict(zip(self.positional, args, strict=False)), **kwargs}
+
+
+EVALUATIONS = {
+    evaluation.kind: evaluation
+    for evaluation in (
+        Evaluation(
+            "_fit_and_score",
+            ("estimator", "X", "y"),
+            frozenset({"verbose", "split_progress", "candidate_progress", "caller", "callback_ctx"}),
+        ),
+        Evaluation(
+            "_incremental_fit_estimator",
+            ("estimator", "X", "y", "classes", "train", "test", "train_sizes", "scorer", "return_times"),
+        ),
+        Evaluation("_permutation_test_score", ("estimator", "X", "y", "cv", "scorer")),
+    )
+}
+
+
+def evaluation_of(function: Any) -> Evaluation | None:
+    """What kind of evaluation a delayed function is; None if it is not one."""
+    function = getattr(function, "function", function)
+    if getattr(function, "__module__", None) != _VALIDATION:
+        return None
+    return EVALUATIONS.get(getattr(function, "__name__", ""))
+
+
+def is_searching(parallel: Any) -> bool:
+    """Whether a Parallel object may be one that runs evaluations: scikit-learn's own, which its searches use."""
+    return type(parallel).__module__ == "sklearn.utils.parallel"
+
+
+#: Settings that change how things look and not what they are.
+_DISPLAY = frozenset({"print_changed_only", "display"})
+
+
+def configuration(function: Any) -> dict[str, Any]:
+    """scikit-learn's settings that a delayed function runs under."""
+    config = getattr(function, "config", None)
+    if not config:
+        from sklearn import get_config
+
+        config = get_config()
+    return {name: config[name] for name in sorted(config) if name not in _DISPLAY}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a store notes of a result beside the result itself."""
+
+    score: float | None
+    duration_s: float
+    failure: str | None
+
+
+def outcome_of(kind: str, result: Any) -> Outcome:
+    """Score, duration and failure of a result."""
+    if kind == "_fit_and_score":
+        duration_s = result.get("fit_time", 0.0) + result.get("score_time", 0.0)
+        return Outcome(_score_of(result["test_scores"]), float(duration_s), result["fit_error"])
+    if kind == "_incremental_fit_estimator":  # a row per training size: train score, test score, two times
+        duration_s = float(result[:, 2:].sum()) if result.ndim == 2 else 0.0
+        return Outcome(_score_of(result[-1, 1]), duration_s, None)
+    return Outcome(_score_of(result), 0.0, None)
+
+
+def _score_of(scores: Any) -> float | None:
+    if isinstance(scores, dict):
+        scores = scores.get("score", next(iter(scores.values()), None))
+    return float(scores) if isinstance(scores, Real) and not math.isnan(scores) else None
+
+
+def candidate_text(arguments: Mapping[str, Any]) -> str:
+    """The parameters of a candidate as readable JSON."""
+    parameters = arguments.get("parameters") or {}
+    return json.dumps({name: _readable(value) for name, value in parameters.items()}, ensure_ascii=False)
+
+
+_READABLE_CHARACTERS = 120
+
+
+def _readable(value: Any) -> Any:
+    if value is None or type(value) in (bool, int, str):
+        return value
+    if isinstance(value, Integral):
+        return int(value)
+    if isinstance(value, Real):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if hasattr(value, "get_params"):
+        return structure(value)
+    if type(value) in (list, tuple) and len(value) <= 16:
+        return [_readable(item) for item in value]
+    text = getattr(value, "__name__", None) or repr(value)
+    return text if len(text) <= _READABLE_CHARACTERS else text[: _READABLE_CHARACTERS - 3] + "..."
+
+
+def structure(estimator: Any) -> str:
+    """The classes an estimator is made of, such as ``Pipeline(StandardScaler, SVC)``."""
+    name = type(estimator).__name__
+    steps: Any = next((found for key in _STEPS if (found := getattr(estimator, key, None))), ())
+    inner = [step[1] for step in steps if isinstance(step, (tuple, list)) and len(step) > 1]
+    inner = [*inner, getattr(estimator, "estimator", None)]
+    names = [structure(one) for one in inner if hasattr(one, "get_params") and not isinstance(one, type)]
+    return f"{name}({', '.join(names)})" if names else name
+
+
+_STEPS = ("steps", "transformers", "transformer_list", "estimators")
+
+
+def label_of(evaluation: Evaluation, arguments: Mapping[str, Any]) -> str:
+    """What a call is called for people: ``GridSearchCV over Pipeline(StandardScaler, SVC)``."""
+    caller = arguments.get("caller")
+    if caller is not None:
+        what = type(caller).__name__
+    elif arguments.get("candidate_progress") is not None:
+        what = "search"
+    else:
+        what = {
+            "_incremental_fit_estimator": "learning_curve",
+            "_permutation_test_score": "permutation_test_score",
+        }.get(evaluation.kind, "validation_curve" if arguments.get("parameters") else "cross-validation")
+    return f"{what} over {structure(arguments['estimator'])}"
+
+
+def draws_at_random(arguments: Mapping[str, Any]) -> bool:
+    """Whether a task draws from the global random state, so that doing it twice is meant to give two results."""
+    parameters = arguments.get("parameters") or {}
+    holders = [arguments["estimator"], arguments.get("cv"), *parameters.values()]
+    named = any(name.endswith("random_state") and value is None for name, value in parameters.items())
+    return named or any(_draws(holder) for holder in holders)
+
+
+def _draws(holder: Any) -> bool:
+    if isinstance(holder, type) or not hasattr(holder, "get_params"):
+        return getattr(holder, "random_state", 0) is None
+    try:
+        parameters = holder.get_params(deep=True)
+    except Exception:  # an estimator that does not follow the convention
+        return True
+    return any(name.endswith("random_state") and value is None for name, value in parameters.items())
+
+
+def without_effect(obj: Any) -> frozenset[str]:
+    """Attributes of an object that cannot change a result."""
+    return _VERBOSE if type(obj).__module__.startswith("sklearn.") else _NONE
+
+
+_VERBOSE = frozenset({"verbose"})
+_NONE: frozenset[str] = frozenset()
+
+
+def for_identity(obj: Any) -> Any:
+    """The object whose content stands for this one.
+
+    Raises
+    ------
+    NoIdentityError
+        If what it works on is not in it: text read from files that are given by name.
+    """
+    module = type(obj).__module__
+    if not module.startswith("sklearn."):
+        return obj
+    if type(obj).__name__ == "_PassthroughScorer":
+        return (type(obj).__name__, _unfitted(obj._estimator))
+    if module.startswith("sklearn.feature_extraction.text") and getattr(obj, "input", "content") != "content":
+        raise NoIdentityError(f"{type(obj).__name__}(input={obj.input!r}) reads files, which may change")
+    return obj
+
+
+def _unfitted(estimator: Any) -> Any:
+    """A scorer keeps the estimator for what it asks for; what it has learned before does not matter."""
+    from sklearn.base import clone
+
+    try:
+        return clone(estimator)
+    except Exception:  # not clonable: then as it is
+        return estimator
+
+
+def callbacks_of(arguments: Mapping[str, Any]) -> list[str]:
+    """The names of callbacks that must see every fit, because they may do anything. A progress bar need not."""
+    holders = (arguments.get("caller"), arguments["estimator"])
+    callbacks = [callback for holder in holders for callback in getattr(holder, "_skl_callbacks", None) or ()]
+    return [type(one).__name__ for one in callbacks if f"{type(one).__module__}.{type(one).__name__}" != _BAR]
+
+
+_BAR = "sklearn.callback._progressbar.ProgressBar"
+
+
+def notify_callbacks(arguments: Mapping[str, Any]) -> None:
+    """Tell progress bars that a task is done that was not run."""
+    context, caller = arguments.get("callback_ctx"), arguments.get("caller")
+    if context is not None and getattr(caller, "_skl_callbacks", None):
+        context.call_on_fit_task_begin(estimator=caller)
+        context.call_on_fit_task_end(estimator=caller)

@@ -1,0 +1,137 @@
+"""Where a model is, as one word on the command line: ``model.safetensors``, ``state.db#rf``, ``state.db#rf@2``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from keepfit.errors import FormatError, StoreError
+
+if TYPE_CHECKING:
+    from keepfit.store import Store
+
+__all__ = ["Address", "check_database", "is_store", "open_store", "parse"]
+
+_SQLITE_MAGIC = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True)
+class Address:
+    """A model in a file, or in a store.
+
+    Parameters
+    ----------
+    place : str
+        The file, or the store's path or database URL.
+    name : str or None
+        The name in the store; None for a file, or for the store itself.
+    version : int, str or None
+        A number or an alias; None for the newest.
+    """
+
+    place: str
+    name: str | None = None
+    version: int | str | None = None
+
+    def __str__(self) -> str:
+        version = "" if self.version is None else f"@{self.version}"
+        return self.place if self.name is None else f"{self.place}#{self.name}{version}"
+
+    def data(self) -> Any:
+        """The bytes of the file, or those that exporting it from its store gives.
+
+        Raises
+        ------
+        StoreError
+            If there is no such store or model, or it is damaged.
+        OSError
+            If there is no such file.
+        """
+        from keepfit import artifact
+
+        if self.name is None:
+            if is_store(self.place):
+                with open_store(self.place) as store:
+                    raise StoreError(f"{self.place} is a store; say which model: {_choices(self.place, store)}")
+            return artifact.open_bytes(self.place)
+        with open_store(self.place) as store:
+            return artifact.to_bytes(*store.graph(self.name, version=self.version))
+
+    def load(self, *, trusted: Collection[str] = ()) -> tuple[Any, dict[str, Any]]:
+        """The model and the user's metadata beside it. Raises what `keepfit.load` and `Store.load` raise."""
+        from keepfit import artifact
+        from keepfit.facts import metadata_of
+        from keepfit.persistence import loads
+
+        if self.name is not None:
+            with open_store(self.place) as store:
+                info = store.info(self.name, self.version)
+                return store.load(self.name, version=info.version, trusted=trusted), dict(info.metadata)
+        data = self.data()
+        try:
+            return loads(data, trusted=trusted), metadata_of(artifact.read(data, verify_arrays=False)[1])
+        except FormatError as error:
+            raise FormatError(f"{self.place}: {error}") from error
+
+
+def parse(text: str) -> Address:
+    """The address that a word means."""
+    place, mark, rest = text.rpartition("#")
+    if not mark or not place:
+        return Address(text)
+    name, _, version = rest.partition("@")
+    return Address(place, name or None, int(version) if version.isdigit() else version or None)
+
+
+def is_store(place: str) -> bool:
+    """Whether there is an SQLite file at a path, or the word is a database URL."""
+    if place.startswith(("sqlite:", "postgresql:", "postgresql+", "postgres:")):
+        return True
+    try:
+        with open(place, "rb") as file:
+            return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    except OSError:
+        return False
+
+
+def open_store(place: str) -> Store:
+    """A store that is there already."""
+    from keepfit.store import Store
+
+    return Store(place, create=False)
+
+
+def _choices(place: str, store: Store) -> str:
+    names = list(store)
+    return ", ".join(f"{place}#{name}" for name in names[:10]) if names else "it has none yet"
+
+
+def check_database(place: str) -> str:
+    """Let the database check itself.
+
+    Returns
+    -------
+    str
+        What was checked, in words.
+
+    Raises
+    ------
+    StoreError
+        If it is damaged.
+    """
+    import contextlib
+    import sqlite3
+    from pathlib import Path
+
+    if not Path(place).is_file():
+        return "a server looks after its own files"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{Path(place).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            found = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
+            loose = connection.execute("PRAGMA foreign_key_check").fetchone()
+    except sqlite3.Error as error:
+        raise StoreError(f"{place} is damaged: {error}") from None
+    if found != ["ok"] or loose is not None:
+        raise StoreError(f"{place} is damaged: {'; '.join(found) if found != ['ok'] else 'rows that belong nowhere'}")
+    return "the database is whole"

@@ -1,0 +1,165 @@
+"""Tables of data: reading CSV and Parquet, telling numbers from text, and one form for each whatever the file."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keepfit.cli.screen import clean
+from keepfit.errors import KeepfitError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["as_kind", "close_to", "kind_of", "kinds_in", "read", "strange_values", "write"]
+
+#: Marks that stand for a missing value in a column that otherwise holds numbers.
+_MISSING = frozenset({"", "?", "-", ".", "n/a", "na", "nan", "null", "none", "missing", "unknown"})
+
+
+def read(file: str) -> pd.DataFrame:
+    """The table in a CSV or Parquet file (by its ending; anything else is read as CSV).
+
+    Raises
+    ------
+    KeepfitError
+        If it cannot be read as a table, has no rows, or two columns of one name; if pandas is not installed.
+    OSError
+        If there is no such file, or it may not be read.
+    """
+    pandas = _pandas()
+    path = Path(file)
+    if path.is_dir():
+        raise KeepfitError(f"{file} is a folder; give one CSV or Parquet file")
+    with path.open("rb"):
+        pass  # a missing file is told in the system's own words
+    try:
+        frame = _read_parquet(pandas, path) if _is_parquet(path) else pandas.read_csv(path)
+    except pandas.errors.EmptyDataError:
+        raise KeepfitError(f"{file} is empty: a table begins with a line of column names") from None
+    except (ValueError, pandas.errors.ParserError, UnicodeDecodeError) as error:
+        what = "Parquet" if _is_parquet(path) else "CSV"
+        raise KeepfitError(f"{file} cannot be read as {what}: {_first_line(error)}") from None
+    frame.columns = [str(column) for column in frame.columns]
+    if not len(frame):
+        raise KeepfitError(f"{file} has column names and no rows")
+    twice = frame.columns[frame.columns.duplicated()]
+    if len(twice):
+        raise KeepfitError(f"{file} has two columns named {twice[0]!r}; give each its own name")
+    return frame
+
+
+def write(frame: pd.DataFrame, file: str | None) -> None:
+    """Write a table: as CSV to standard output, or as CSV or Parquet by the ending of the file's name."""
+    import click
+
+    if file is None:
+        click.echo(frame.to_csv(index=False), nl=False)
+    elif _is_parquet(Path(file)):
+        _with_pyarrow(lambda: frame.to_parquet(file, index=False))
+    else:
+        frame.to_csv(file, index=False)
+
+
+def kind_of(column: pd.Series) -> str:
+    """What a column holds.
+
+    Returns
+    -------
+    {"number", "text", "date", "nested", "nothing"}
+        ``"number"`` also where some values are one of the usual marks for a missing one, ``?`` or ``n/a``.
+    """
+    types = _pandas().api.types
+    if column.notna().sum() == 0:
+        return "nothing"
+    if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
+        return "date"
+    if types.is_bool_dtype(column):
+        return "text"
+    if types.is_object_dtype(column) and column.map(_is_nested).any():
+        return "nested"
+    if types.is_numeric_dtype(column):
+        return "number"
+    return "number" if _numbers(column).notna().any() and not strange_values(column) else "text"
+
+
+def as_kind(column: pd.Series, kind: str) -> pd.Series:
+    """A column as one kind: numbers as float64, text as objects of `str`; what is missing, or no number, is NaN.
+
+    The same values give the same column, whether CSV or Parquet or the other rows of a file say how they are typed.
+    """
+    import numpy as np
+
+    if kind == "number":
+        return _numbers(column).astype(np.float64)
+    text = column.astype(object).map(_as_text, na_action="ignore")
+    return text.where(column.notna(), np.nan).astype(object)
+
+
+def strange_values(column: pd.Series) -> list[str]:
+    """The different values of a column that are neither numbers nor one of the usual marks for a missing one."""
+    others = column[_numbers(column).isna() & column.notna()].astype(str)
+    return [value for value in others.unique() if value.strip().lower() not in _MISSING]
+
+
+def close_to(name: str, names: Iterable[str]) -> str:
+    """A hint for a name that is not there: those it is close to, else all."""
+    everything = list(names)
+    close = difflib.get_close_matches(name, everything, n=3, cutoff=0.6)
+    if not close:
+        close = [one for one in everything if one.lower() == name.lower().strip()]
+    if close:
+        return "did you mean " + " or ".join(repr(clean(one)) for one in close) + "?"
+    shown = ", ".join(clean(one) for one in everything[:20])
+    return f"there are {shown}" + (f" and {len(everything) - 20} more" if len(everything) > 20 else "")
+
+
+def kinds_in(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What kind each column was when a model was fitted, as `keepfit search` noted it; empty where nobody did."""
+    columns = metadata.get("columns")
+    if not isinstance(columns, dict):
+        return {}
+    return {name: kind for name, kind in columns.items() if kind in ("number", "text")}
+
+
+def _is_nested(value: Any) -> bool:
+    return hasattr(value, "__len__") and not isinstance(value, str | bytes)
+
+
+def _as_text(value: Any) -> str:
+    # A whole number reads "3" in one file and "3.0" in another, where some row has none.
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _numbers(column: pd.Series) -> pd.Series:
+    return _pandas().to_numeric(column, errors="coerce")
+
+
+def _is_parquet(path: Path) -> bool:
+    return path.suffix.lower() in (".parquet", ".pq")
+
+
+def _read_parquet(pandas: Any, path: Path) -> Any:
+    return _with_pyarrow(lambda: pandas.read_parquet(path))
+
+
+def _with_pyarrow(act: Any) -> Any:
+    try:
+        return act()
+    except ImportError:
+        raise KeepfitError("Parquet needs pyarrow: pip install 'keepfit[parquet]'") from None
+
+
+def _pandas() -> Any:
+    try:
+        import pandas
+    except ImportError:
+        raise KeepfitError("reading tables needs pandas: pip install 'keepfit[pandas]'") from None
+    return pandas
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return clean(lines[0] if lines else type(error).__name__, 200)

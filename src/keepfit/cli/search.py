@@ -1,0 +1,180 @@
+"""``keepfit search``: several types of model on one table, the best of each kept."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keepfit.cli.screen import number, say, table, write_json
+from keepfit.errors import KeepfitError
+
+if TYPE_CHECKING:
+    from keepfit.cli.pipelines import Prepared
+    from keepfit.search import ModelSearchCV
+    from keepfit.store import Store
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Models:
+  knn   k nearest neighbours        svm   support vector machine
+  rf    random forest               gb    gradient boosting
+  lr    logistic or ridge           tree  decision tree
+  nb    naive Bayes (classes)       enet  elastic net (amounts)
+\b
+Examples:
+  keepfit search iris.csv --target species
+  keepfit search houses.parquet --target price --models rf,gb --cv 10 --n-jobs -1
+  keepfit search iris.csv --target species --models knn,rf \\
+      --grid knn.n_neighbors=1:100 --grid rf.n_estimators=20:150:3
+Stopped at any moment, by Ctrl-C or worse, the same command goes on where it was.
+"""
+
+
+@click.command(epilog=_EPILOG, short_help="Find the best model of each type for a table.")
+@click.argument("data")
+@click.option("--target", required=True, metavar="COLUMN", help="The column to predict.")
+@click.option("--models", metavar="NAMES", help="Types of model with commas between; see below.")
+@click.option("--store", default="state.db", show_default=True, metavar="PLACE", help="Where all is kept.")
+@click.option("--task", type=click.Choice(["classification", "regression"]), help="Told from the target by default.")
+@click.option("--scoring", metavar="NAME", help="Any of scikit-learn's scorers. [default: accuracy or r2]")
+@click.option("--cv", type=click.IntRange(min=2), default=5, show_default=True, help="Number of splits.")
+@click.option("--n-jobs", type=int, metavar="N", help="Processes at once; -1 for one per core.")
+@click.option("--grid", "grids", multiple=True, metavar="MODEL.PARAMETER=VALUES", help="Try these values instead.")
+@click.option("--progress/--no-progress", default=None, help="Show progress.  [default: as suits the output]")
+@click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
+def command(data: str, target: str, store: str, cv: int, as_json: bool, **options: Any) -> None:
+    """Search for the best model of each type.
+
+    DATA is a CSV or Parquet file. Numbers are scaled, text becomes one-hot columns, missing values are filled. Every
+    finished fit and the best model of each type are kept in the store.
+    """
+    from keepfit.cli.frames import read
+    from keepfit.cli.grids import ready, with_own_grids
+    from keepfit.cli.pipelines import prepare
+    from keepfit.store import Store
+
+    _check_scoring(options["scoring"])
+    frame = read(data)
+    prepared = prepare(frame, target, options["task"])
+    _check_splits(prepared, cv)
+    models = ready(prepared.task, options["models"], len(prepared.X) * (cv - 1) // cv)
+    models = with_own_grids(models, options["grids"])
+    with Store(store) as kept:
+        searched = _search(prepared, models, cv, options, kept)
+        _tell_plan(data, searched, prepared, cv)
+        before = max((one.id for one in kept.work.searches()), default=0)
+        _fit(searched, prepared, store)
+        result = _result(searched, kept, before)
+    if as_json:
+        write_json(result)
+    else:
+        _tell_result(result, store, data)
+
+
+def _check_scoring(scoring: str | None) -> None:
+    from sklearn.metrics import get_scorer_names
+
+    from keepfit.cli.frames import close_to
+
+    if scoring is not None and scoring not in get_scorer_names():
+        hint = close_to(scoring, get_scorer_names())
+        raise click.BadParameter(f"scikit-learn has no scorer {scoring!r}; {hint}", param_hint="--scoring")
+
+
+def _check_splits(prepared: Prepared, cv: int) -> None:
+    rows = len(prepared.y)
+    if prepared.task == "classification":
+        most = int(prepared.y.value_counts().max())
+        if most < cv:
+            raise KeepfitError(f"no class has {cv} rows, so there can be no {cv} splits; use --cv {max(2, most)}")
+    elif rows < 2 * cv:
+        raise KeepfitError(f"{rows} rows are too few for {cv} splits")
+
+
+def _search(prepared: Prepared, models: Any, cv: int, options: dict[str, Any], store: Store) -> ModelSearchCV:
+    from sklearn.model_selection import KFold, StratifiedKFold
+    from sklearn.pipeline import Pipeline
+
+    from keepfit.cli.pipelines import preparation
+    from keepfit.search import ModelSearchCV
+
+    splitter = StratifiedKFold if prepared.task == "classification" else KFold
+    return ModelSearchCV(
+        {
+            name: (
+                Pipeline([("prepare", preparation(prepared.columns)), (name, one.make())]),
+                {f"{name}__{parameter}": list(values) for parameter, values in one.grid.items()},
+            )
+            for name, one in models.items()
+        },
+        store=store,
+        cv=splitter(cv, shuffle=True, random_state=0),
+        scoring=options["scoring"] or ("accuracy" if prepared.task == "classification" else "r2"),
+        n_jobs=options["n_jobs"],
+        progress=options["progress"],
+        metadata={"target": str(prepared.y.name), "task": prepared.task, "columns": prepared.columns},
+    )
+
+
+def _tell_plan(data: str, search: ModelSearchCV, prepared: Prepared, cv: int) -> None:
+    from sklearn.model_selection import ParameterGrid
+
+    say(f"{data}: {len(prepared.X):,} rows, {prepared.X.shape[1]} columns to predict {prepared.y.name!r} from")
+    for name, why in prepared.left_out.items():
+        say(f"  left out {name!r}: {why}")
+    other = "regression" if prepared.task == "classification" else "classification"
+    say(f"{prepared.task}, because {prepared.reason} (--task {other} for the other)")
+    counts = {name: len(ParameterGrid(grid)) for name, (_, grid) in search.models.items()}
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    total = sum(counts.values())
+    say(f"{total} candidates ({listed}), {cv} splits each: {total * cv:,} fits, judged by {search.scoring}")
+
+
+def _fit(search: ModelSearchCV, prepared: Prepared, store: str) -> None:
+    from sklearn.exceptions import NotFittedError
+
+    try:
+        search.fit(prepared.X, prepared.y.to_numpy())
+    except KeyboardInterrupt:
+        say(f"stopped; what is done is kept in {store}. Run the same command again to go on")
+        raise
+    except (ValueError, NotFittedError) as error:
+        raise KeepfitError(f"no model could be fitted: {error}") from error
+
+
+def _result(search: ModelSearchCV, store: Store, before: int) -> dict[str, Any]:
+    new = [one for one in store.work.searches() if one.id > before]
+    table = search.cv_results_
+    models = {}
+    for name, row in search.best_indices_.items():
+        models[name] = {
+            "score": float(table["mean_test_score"][row]),
+            "std": float(table["std_test_score"][row]),
+            "params": {key.partition("__")[2]: value for key, value in table["params"][row].items()},
+            "version": store.info(name).version if name in store else None,
+        }
+    return {
+        "best_model": search.best_model_,
+        "best_score": search.best_score_,
+        "scoring": search.scoring,
+        "models": models,
+        "failed_models": search.failed_models_,
+        **{count: sum(getattr(one, count) for one in new) for count in ("reused", "computed", "failed")},
+    }
+
+
+def _tell_result(result: dict[str, Any], store: str, data: str) -> None:
+    say(f"{result['computed']:,} fits computed, {result['reused']:,} reused, {result['failed']:,} failed")
+    ranked = sorted(result["models"].items(), key=lambda item: -item[1]["score"])
+    rows = [
+        (name, number(one["score"]), number(one["std"]), _params(one["params"]), f"{name}@{one['version']}")
+        for name, one in ranked
+    ]
+    click.echo(table(("model", result["scoring"], "std", "best parameters", f"in {store}"), rows))
+    say(f"next: keepfit predict {store}#{result['best_model']} {data}")
+
+
+def _params(params: dict[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in params.items()) or "as it is"

@@ -1,0 +1,86 @@
+"""``keepfit verify``: is it whole, does it load, does it still give what it gave."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from keepfit.cli.screen import clean, write_json
+from keepfit.errors import KeepfitError
+
+if TYPE_CHECKING:
+    from keepfit.cli.addresses import Address
+
+__all__ = ["command"]
+
+_EPILOG = """\b
+Examples:
+  keepfit verify model.safetensors
+  keepfit verify state.db#rf
+  keepfit verify state.db
+The exit code is 1 where anything fails.
+"""
+
+
+@dataclass
+class _Finding:
+    what: str
+    ok: bool
+    detail: str
+
+
+@click.command(epilog=_EPILOG, short_help="Check models, files and stores.")
+@click.argument("models", metavar="FILE|STORE[#NAME[@VERSION]]...", nargs=-1, required=True)
+@click.option("--trusted", multiple=True, metavar="NAME", help="A class of yours that it may use, by dotted name.")
+@click.option("--json", "as_json", is_flag=True, help="Write JSON.")
+@click.pass_context
+def command(context: click.Context, models: tuple[str, ...], trusted: tuple[str, ...], as_json: bool) -> None:
+    """Check models: every byte against its checksum, the model by building it, its sample by replaying it.
+
+    For a whole store, all versions of all models and the database itself are checked.
+    """
+    from keepfit.cli.addresses import parse
+
+    findings = []
+    for model in models:
+        for finding in _check(parse(model), trusted):
+            findings.append(finding)
+            if not as_json:
+                click.echo(f"{'ok  ' if finding.ok else 'FAIL'}  {clean(finding.what)}  {clean(finding.detail)}")
+    if as_json:
+        write_json([asdict(finding) for finding in findings])
+    context.exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+def _check(address: Address, trusted: tuple[str, ...]) -> Iterator[_Finding]:
+    from keepfit.cli.addresses import Address, check_database, is_store, open_store
+
+    if address.name is not None or not is_store(address.place):
+        yield _check_model(address, trusted)
+        return
+    try:
+        yield _Finding(address.place, True, check_database(address.place))
+        with open_store(address.place) as store:
+            every = [(name, one.version) for name in store for one in store.versions(name)]
+    except KeepfitError as error:
+        yield _Finding(address.place, False, str(error))
+        return
+    for name, version in every:
+        yield _check_model(Address(address.place, name, version), trusted)
+
+
+def _check_model(address: Address, trusted: tuple[str, ...]) -> _Finding:
+    from keepfit.persistence import verify
+
+    try:
+        result = verify(address.data(), trusted=trusted)
+    except (KeepfitError, OSError) as error:
+        return _Finding(str(address), False, str(error))
+    changed = [method for method, same in result.methods.items() if not same]
+    if changed:
+        return _Finding(str(address), False, f"{', '.join(changed)} no longer gives what it gave for the sample")
+    replayed = f", the sample replayed by {', '.join(result.methods)}" if result.methods else ""
+    return _Finding(str(address), True, f"{result.arrays:,} arrays{replayed}")

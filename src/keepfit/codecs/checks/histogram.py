@@ -1,0 +1,163 @@
+"""Histogram gradient boosting: nodes that compiled code follows from the root, and bitsets that it looks bits up in.
+
+Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binning.pyx``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keepfit.codecs.checks.losses import loss_fits
+from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
+from keepfit.codecs.sklearn_seam import predictor_record_dtype
+from keepfit.errors import VersionError
+
+__all__ = ["CHECKS"]
+
+_ROOM = "sklearn.ensemble._hist_gradient_boosting."
+_PREDICTOR = _ROOM + "predictor.TreePredictor"
+_MAPPER = _ROOM + "binning._BinMapper"
+
+_PREDICTOR_RULES = """
+    nodes!                    a[N]
+    binned_left_cat_bitsets!  u4[B,8]
+    raw_left_cat_bitsets!     u4[B,8]
+"""
+_MAPPER_RULES = """
+    bin_thresholds_!         list(f8[_])*F
+    is_categorical_!         u1[F]
+    n_bins_non_missing_!     u4[F]
+    missing_values_bin_idx_! 0..255
+"""
+_MODEL_RULES = f"""
+    n_features_in_!          =F
+    _n_features              =F
+    n_trees_per_iteration_!  =K
+    _baseline_prediction!    f8[1,K] | f8[1,1]
+    _bin_mapper!             {_MAPPER}
+    _predictors!             list
+    _preprocessor!           none | sklearn.compose.ColumnTransformer
+    _loss!                   any
+    _in_fit                  bool
+    is_categorical_          none | b[F]
+    classes_                 a[C]
+"""
+
+
+def _check_nodes(state: State, dims: Dims) -> None:
+    nodes = state["nodes"]
+    if nodes.dtype != predictor_record_dtype():
+        fields = ", ".join(nodes.dtype.names or ())
+        raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
+    count = len(nodes)
+    inner = np.flatnonzero(nodes["is_leaf"] == 0)
+    if 2 * inner.size + 1 != count:
+        refuse("the nodes of a tree do not make one tree")
+    if not inner.size:
+        return
+    among = nodes[inner]
+    children = np.concatenate([among["left"], among["right"]])
+    if (children <= np.concatenate([inner, inner])).any() or children.max() >= count:
+        refuse("a node of a tree has a child that is not after it, or not there")
+    if np.count_nonzero(np.bincount(children, minlength=count)) != count - 1:
+        refuse("a node of a tree has two parents")
+    if among["feature_idx"].min() < 0:
+        refuse("a tree splits on a feature it does not have")
+    by_category = among["is_categorical"] != 0
+    if by_category.any() and among["bitset_idx"][by_category].max() >= dims["B"]:
+        refuse("a tree splits by categories that it does not list")
+
+
+def _check_model(state: State, dims: Dims) -> None:
+    outputs = dims["K"]
+    mapper = state["_bin_mapper"].__dict__
+    is_categorical = mapper.get("is_categorical_")
+    if is_categorical is None or is_categorical.shape != (dims["F"],) or not outputs:
+        refuse("histogram boosting bins all its features")
+    if state.get("_in_fit"):  # then X would not be checked at all
+        refuse("histogram boosting is not being fitted")
+    if not loss_fits(state["_loss"], outputs, is_classifier="classes_" in state):
+        refuse("the loss of histogram boosting does not fit its number of trees in an iteration")
+    for predictors in state["_predictors"]:
+        if type(predictors) is not list or len(predictors) != outputs:
+            refuse("histogram boosting has a tree for each output in an iteration")
+        for predictor in predictors:
+            if not is_a(predictor, _PREDICTOR) or "nodes" not in predictor.__dict__:
+                refuse("histogram boosting is made of its own trees")
+            _check_features(predictor.__dict__["nodes"], is_categorical)
+    if state["_preprocessor"] is not None:
+        _check_preprocessor(state["_preprocessor"].__dict__, state, dims["F"])
+
+
+def _check_features(nodes: Any, is_categorical: Any) -> None:
+    features = nodes["feature_idx"]
+    if features.max() >= len(is_categorical):
+        # Only inner nodes are asked for their feature; leaves hold any number.
+        features = features[nodes["is_leaf"] == 0]
+        if features.size and features.max() >= len(is_categorical):
+            refuse("a tree splits on a feature it does not have")
+    by_category = (nodes["is_categorical"] != 0) & (nodes["is_leaf"] == 0)
+    if by_category.any() and not is_categorical[nodes["feature_idx"][by_category]].all():
+        refuse("a tree splits by category on a feature that has none")
+
+
+def _check_preprocessor(parts: dict[str, Any], state: State, features: int) -> None:
+    """Raise unless what encodes the categories gives as many columns as there are features.
+
+    The trees read those columns without another look. So it must be what `fit` makes: an encoder of the columns that
+    are categorical, and an identity for the others.
+    """
+    is_categorical = state.get("is_categorical_")
+    transformers, chosen = parts.get("transformers_"), parts.get("_transformer_to_input_indices")
+    if is_categorical is None or type(transformers) is not list or type(chosen) is not dict:
+        refuse("histogram boosting encodes the features that are categorical")
+    assert transformers is not None
+    assert chosen is not None
+    expected = {"encoder": is_categorical, "numerical": ~is_categorical}
+    steps = {step[0]: step[1:] for step in transformers if type(step) is tuple and len(step) == 3}
+    rest = steps.pop("remainder", ("drop", None))
+    if steps.keys() != expected.keys() or len(transformers) > 3 or parts.get("transformer_weights") is not None:
+        refuse("histogram boosting encodes categories with one encoder, and leaves other features as they are")
+    if type(rest[0]) is not str or rest[0] != "drop" or parts.get("n_features_in_") != features:
+        refuse("histogram boosting gives all its features to its trees")
+    for name, mask in expected.items():
+        columns, indices = steps[name][1], chosen.get(name)
+        if (
+            type(columns) is not np.ndarray
+            or columns.dtype != bool
+            or not np.array_equal(columns, mask)
+            or not np.array_equal(np.asarray(indices), np.flatnonzero(mask))
+        ):
+            refuse("histogram boosting encodes the features that are categorical, and no others")
+    if not is_a(steps["encoder"][0], "sklearn.preprocessing.OrdinalEncoder") or not _is_identity(steps["numerical"][0]):
+        refuse("histogram boosting encodes categories with one encoder, and leaves other features as they are")
+
+
+def _is_identity(transformer: Any) -> bool:
+    """Whether a transformer only checks its input: ``partial(check_array, dtype=...)``, with nothing before the array."""
+    from functools import partial
+
+    from sklearn.utils import check_array
+
+    if not is_a(transformer, "sklearn.preprocessing.FunctionTransformer"):
+        return False
+    function = transformer.__dict__.get("func")
+    return (
+        type(function) is partial
+        and function.func is check_array
+        and not function.args
+        and function.keywords.keys() <= {"dtype", "ensure_all_finite", "force_all_finite"}
+        and transformer.__dict__.get("kw_args") is None
+    )
+
+
+CHECKS = {
+    _PREDICTOR: Check(_PREDICTOR, _PREDICTOR_RULES, _check_nodes),
+    _MAPPER: Check(_MAPPER, _MAPPER_RULES),
+    **{
+        f"sklearn.ensemble.{name}": Check(f"sklearn.ensemble.{name}", _MODEL_RULES, _check_model)
+        for name in ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
+    },
+}

@@ -1,0 +1,147 @@
+"""Linear models, neural networks, dummies, decompositions: shapes that compiled code takes for granted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
+
+__all__ = ["CHECKS"]
+
+#: Stochastic gradient descent walks over coefficients and their averages side by side (`partial_fit`).
+_SGD = """
+    coef_!              f[F] | f[K,F] | csr[K,F]
+    n_features_in_!     =F
+    intercept_          f[_]
+    offset_             f[_]
+    t_                  float
+    _standard_coef      f[F] | f[K,F] | none
+    _average_coef       f[F] | f[K,F] | none
+    _standard_intercept f[_] | none
+    _average_intercept  f[_] | none
+    classes_            a[C]
+    _expanded_class_weight f[C]
+"""
+_GLM = """
+    coef_!           f[F]
+    n_features_in_!  =F
+    intercept_       float
+"""
+_GLM_LOSSES = {
+    "PoissonRegressor": ("HalfPoissonLoss", "HalfPoissonLossArrayAPI"),
+    "GammaRegressor": ("HalfGammaLoss",),
+    "TweedieRegressor": ("HalfTweedieLoss", "HalfTweedieLossIdentity"),
+}
+_NETWORK = """
+    coefs_!          list(f[_,_])*L
+    intercepts_!     list(f[_])*L
+    n_layers_!       2..
+    n_features_in_!  =F
+    n_outputs_       1..
+    out_activation_  str
+"""
+_DUMMY_CLASSIFIER = """
+    n_outputs_!    =K
+    classes_!      a[C] | list(a[_])*K
+    n_classes_!    =C | list(1..)*K
+    class_prior_!  f[C] | list(f[_])*K
+"""
+_DUMMY_REGRESSOR = """
+    n_outputs_!    =K
+    constant_!     n[1,K]
+"""
+_COMPONENTS = """
+    components_!             f[K,F]
+    n_features_in_!          =F
+    n_components_            =K
+    _n_components            =K
+    _n_features_out          =K
+    _components_numerator    f[K,F]
+    _components_denominator  f[K,F]
+    exp_dirichlet_component_ f[K,F]
+    _transform_max_iter      0..
+    _A                       f[K,K]
+    _B                       f[F,K]
+    batch_size_              1..
+"""
+_PROJECTION = """
+    components_!         f[K,F] | csr[K,F]
+    n_features_in_!      =F
+    n_components_        =K
+    _n_features_out      =K
+    inverse_components_  f[F,K]
+"""
+_PLS = """
+    n_features_in_!  =F
+    x_weights_!      f[F,K]
+    _n_features_out  =K
+"""
+_RBM = """
+    components_!         f[K,F]
+    n_features_in_       =F
+    _n_features_out      =K
+    intercept_hidden_    f[K]
+    intercept_visible_   f[F]
+    h_samples_           f[_,K]
+"""
+
+
+def _check_sgd(state: State, dims: Dims) -> None:
+    coef = state["coef_"]
+    rows = coef.shape[0] if coef.ndim == 2 else 1
+    for name in ("_standard_coef", "_average_coef"):
+        if state.get(name) is not None and state[name].shape != coef.shape:
+            refuse("the averages of coefficients are as many as they")
+    for name in ("intercept_", "offset_", "_standard_intercept", "_average_intercept"):
+        if state.get(name) is not None and state[name].shape != (rows,):
+            refuse("coefficients have an intercept in each row")
+
+
+def _check_glm(losses: tuple[str, ...]) -> Any:
+    names = tuple(f"sklearn._loss.loss.{name}" for name in losses)
+
+    def check(state: State, dims: Dims) -> None:
+        if "_base_loss" in state and not is_a(state["_base_loss"], *names):
+            refuse(f"the loss of this model is a {losses[0]}")
+
+    return check
+
+
+def _check_network(state: State, dims: Dims) -> None:
+    widths = [dims["F"], *(len(bias) for bias in state["intercepts_"])]
+    shapes = [layer.shape for layer in state["coefs_"]]
+    if state["n_layers_"] != dims["L"] + 1 or shapes != list(zip(widths[:-1], widths[1:], strict=True)):
+        refuse("the layers of a network follow one another")
+    if state.get("n_outputs_", widths[-1]) != widths[-1]:
+        refuse("a network has an output for each unit of its last layer")
+
+
+def _checks(package: str, names: str, rules: str, *extra: Any) -> dict[str, Check]:
+    full = [f"sklearn.{package}.{name}" for name in names.split()]
+    return {name: Check(name, rules, *extra) for name in full}
+
+
+CHECKS = {
+    **_checks(
+        "linear_model",
+        "SGDClassifier SGDRegressor SGDOneClassSVM Perceptron PassiveAggressiveClassifier PassiveAggressiveRegressor",
+        _SGD,
+        _check_sgd,
+    ),
+    **{
+        f"sklearn.linear_model.{name}": Check(f"sklearn.linear_model.{name}", _GLM, _check_glm(losses))
+        for name, losses in _GLM_LOSSES.items()
+    },
+    **_checks("neural_network", "MLPClassifier MLPRegressor", _NETWORK, _check_network),
+    **_checks("neural_network", "BernoulliRBM", _RBM),
+    **_checks("dummy", "DummyClassifier", _DUMMY_CLASSIFIER),
+    **_checks("dummy", "DummyRegressor", _DUMMY_REGRESSOR),
+    **_checks(
+        "decomposition",
+        "NMF MiniBatchNMF LatentDirichletAllocation DictionaryLearning MiniBatchDictionaryLearning SparsePCA "
+        "MiniBatchSparsePCA TruncatedSVD FactorAnalysis FastICA",
+        _COMPONENTS,
+    ),
+    **_checks("random_projection", "GaussianRandomProjection SparseRandomProjection", _PROJECTION),
+    **_checks("cross_decomposition", "CCA PLSCanonical PLSRegression PLSSVD", _PLS),
+}

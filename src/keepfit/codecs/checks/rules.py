@@ -1,0 +1,241 @@
+"""Rules for attributes, as text: what each attribute of a class must be for compiled code to be safe with it.
+
+A line is a name and what its value may be::
+
+    cluster_centers_!  f[K,F]
+    n_features_in_!    =F
+    _counts            f[K]
+    _tree              none | sklearn.neighbors.KDTree
+
+``!`` marks what must be there as soon as anything of the rules is: a method that finds a state half missing may skip a
+check of its own. Capital letters are lengths, and stand for the same number throughout an object. A value may be:
+
+==================  ====================================================================================
+``f[K,F]``          an array of floats of this shape. Other dtypes: ``f4 f8 i`` (integers) ``i4 i8 u1 u4 b``
+                    (bool) ``n`` (any real numbers) ``o`` (objects) ``a`` (anything). ``_`` is any length,
+                    ``[...]`` any shape
+``csr[S,F]``        a CSR matrix or array of floats
+``=K``              an integer equal to the length K
+``0..10`` ``1..``   an integer in this range
+``list(f8[_])*F``   a list of F such values
+``bool str float``  a value of the type; ``float`` is any real number, NumPy's too; also ``none dict list tuple``
+``any``             anything
+``sklearn.x.Class`` an object of exactly this class
+==================  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from keepfit.codecs.codec import Building, class_name
+from keepfit.errors import InvalidStateError
+
+__all__ = ["COUNT_MAX", "Check", "Dims", "State", "check_backed_counts", "in_range", "is_a", "is_integer", "refuse"]
+
+State = Mapping[str, Any]
+Dims = dict[str, int]
+_Test = Callable[[Any, Dims], bool]
+_Extra = Callable[[State, Dims], None]
+
+#: Up to here a number of features, outputs or components is taken at its word. Past it, an array of that length must
+#: stand beside it: methods make a name or a column for each.
+COUNT_MAX = 2**24
+
+_COUNTS = frozenset(
+    "n_features_in_ _n_features_out n_features_out_ n_outputs_ n_components_ _n_components n_output_features_ "
+    "n_features_ _n_features n_clusters_ n_classes_".split()
+)
+
+_KINDS = {
+    "f": ("f", (4, 8)), "f4": ("f", (4,)), "f8": ("f", (8,)), "i": ("iu", (1, 2, 4, 8)), "i4": ("i", (4,)),
+    "i8": ("i", (8,)), "u1": ("u", (1,)), "u4": ("u", (4,)), "b": ("b", (1,)), "n": ("biuf", (1, 2, 4, 8, 16)),
+    "o": ("O", (8,)),
+}  # fmt: skip
+_TYPES: dict[str, tuple[type, ...]] = {
+    "bool": (bool, np.bool_), "str": (str,), "none": (type(None),), "dict": (dict,), "list": (list,), "tuple": (tuple,),
+}  # fmt: skip
+
+
+def refuse(what: str) -> None:
+    """Raise `InvalidStateError`."""
+    raise InvalidStateError(what)
+
+
+def is_integer(value: Any) -> bool:
+    """Whether a value is an integer, Python's or NumPy's, and no bool."""
+    return type(value) is int or isinstance(value, np.integer)
+
+
+def is_a(value: Any, *names: str) -> bool:
+    """Whether a value is of exactly one of these classes, by the names they go by in graphs."""
+    return class_name(type(value)) in names
+
+
+def in_range(array: Any, stop: int, start: int = 0) -> bool:
+    """Whether every integer of an array is at least `start` and less than `stop`."""
+    return not array.size or bool(start <= array.min() and array.max() < stop)
+
+
+def check_backed_counts(state: State, name: str) -> None:
+    """Refuse a count past `COUNT_MAX` that no array is as long as, or that is no integer where one is looked for.
+
+    Raises
+    ------
+    InvalidStateError
+    """
+    for attribute in _COUNTS & state.keys():
+        value = state[attribute]
+        if is_integer(value):
+            if 0 <= value <= COUNT_MAX:
+                continue
+            if value < 0 or not any(type(v) is np.ndarray and value in v.shape for v in state.values()):
+                refuse(f"the attribute {attribute!r} of {_last(name)} is {value:,}, which nothing in it bears out")
+        elif attribute == "n_features_in_":
+            refuse(f"the attribute {attribute!r} of {_last(name)} is a number")
+
+
+class Check:
+    """The check of a class: rules as text, and functions for what text cannot say.
+
+    Parameters
+    ----------
+    name : str
+        The class, as graphs name it.
+    rules : str, default=""
+    extra : function
+        Each is given the attributes and the lengths that the rules found, and raises `InvalidStateError`. They are
+        called only where something of the rules is there, that is when the object is fitted.
+    """
+
+    def __init__(self, name: str, rules: str = "", *extra: _Extra) -> None:
+        self.name = name
+        self._extra = extra
+        self._rules: list[tuple[str, bool, tuple[_Test, ...], str]] = []
+        for line in filter(None, map(str.strip, rules.splitlines())):
+            attribute, _, text = line.partition(" ")
+            tests = tuple(_test(part.strip()) for part in text.split("|"))
+            self._rules.append((attribute.removesuffix("!"), attribute.endswith("!"), tests, text.strip()))
+
+    def __call__(self, state: State, context: Building) -> None:
+        """Raise `InvalidStateError` unless the attributes are as the rules say."""
+        dims: Dims = {}
+        missing = ""
+        met = False
+        for attribute, needed, tests, text in self._rules:
+            if attribute not in state:
+                if needed:
+                    missing = missing or attribute
+                continue
+            met = True
+            value = state[attribute]
+            for test in tests:
+                if test(value, dims):
+                    break
+            else:
+                self._refuse(attribute, text, dims)
+        if met:
+            if missing:
+                refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
+            for extra in self._extra:
+                extra(state, dims)
+        check_backed_counts(state, self.name)
+
+    def _refuse(self, attribute: str, text: str, dims: Dims) -> None:
+        known = ", ".join(f"{name} = {length:,}" for name, length in dims.items() if name in text)
+        refuse(f"the attribute {attribute!r} of {_last(self.name)} must be {text}" + (f", with {known}" * bool(known)))
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _test(text: str) -> _Test:
+    """The test that a rule stands for."""
+    if match := re.fullmatch(r"(csr|\w+)\[([\w,]*|\.\.\.)\]", text):
+        kind, shape = match.groups()
+        lengths = None if shape == "..." else [int(d) if d.isdigit() else d for d in shape.split(",") if d]
+        return _sparse_test(lengths) if kind == "csr" else _array_test(kind, lengths)
+    if match := re.fullmatch(r"=([A-Z])", text):
+        return _equal_test(match[1])
+    if match := re.fullmatch(r"(\d+)\.\.(\d*)", text):
+        return _range_test(int(match[1]), int(match[2]) if match[2] else 2**62)
+    if match := re.fullmatch(r"list\((.*)\)(?:\*([A-Z]))?", text):
+        return _list_test(_test(match[1]), match[2])
+    if text == "float":
+        return _is_real
+    if text == "any":
+        return lambda value, dims: True
+    types = _TYPES.get(text)
+    if types is not None:
+        return lambda value, dims: type(value) in types
+    return lambda value, dims: class_name(type(value)) == text
+
+
+def _is_real(value: Any, dims: Dims) -> bool:
+    return type(value) in (int, float) or isinstance(value, (np.integer, np.floating))
+
+
+def _bind(names: list[Any], shape: tuple[int, ...], dims: Dims) -> bool:
+    """Whether a shape has these lengths; lengths not known yet become known."""
+    if len(names) != len(shape):
+        return False
+    new: Dims = {}
+    for name, length in zip(names, shape, strict=True):
+        if name == "_":
+            continue
+        known = name if type(name) is int else dims.get(name, new.get(name))
+        if known is None:
+            new[name] = length
+        elif known != length:
+            return False
+    if new:
+        dims.update(new)
+    return True
+
+
+def _array_test(kind: str, lengths: list[Any] | None) -> _Test:
+    kinds, sizes = _KINDS.get(kind, ("", ()))
+
+    def test(value: Any, dims: Dims) -> bool:
+        if type(value) is not np.ndarray:
+            return False
+        dtype = value.dtype
+        if kind != "a" and (dtype.kind not in kinds or dtype.itemsize not in sizes):
+            return False
+        return lengths is None or _bind(lengths, value.shape, dims)
+
+    return test
+
+
+def _sparse_test(lengths: list[Any] | None) -> _Test:
+    def test(value: Any, dims: Dims) -> bool:
+        if not is_a(value, "scipy.sparse.csr_matrix", "scipy.sparse.csr_array", *_CSR):
+            return False
+        return value.dtype.kind == "f" and (lengths is None or _bind(lengths, value.shape, dims))
+
+    return test
+
+
+_CSR = ("scipy.sparse._csr.csr_matrix", "scipy.sparse._csr.csr_array")
+
+
+def _equal_test(name: str) -> _Test:
+    return lambda value, dims: is_integer(value) and value == dims.setdefault(name, int(value))
+
+
+def _range_test(least: int, most: int) -> _Test:
+    return lambda value, dims: is_integer(value) and bool(least <= value <= most)
+
+
+def _list_test(test: _Test, length: str | None) -> _Test:
+    def of_list(value: Any, dims: Dims) -> bool:
+        if type(value) is not list or (length and len(value) != dims.setdefault(length, len(value))):
+            return False
+        return all(test(item, dims) for item in value)
+
+    return of_list

@@ -1,0 +1,123 @@
+"""How `ModelSearchCV` keeps what it finds: the best model of each type, in a store, as its type is done."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from keepfit.errors import KeepfitError, KeepfitWarning
+
+if TYPE_CHECKING:
+    from keepfit.store import SearchInfo, Store
+
+__all__ = ["Keeper", "opened", "plain"]
+
+
+class Keeper:
+    """Keeps models in a store; without one it does nothing.
+
+    Parameters
+    ----------
+    store : Store or None
+    """
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._search: SearchInfo | None = None
+        self._identity: str | None = None
+
+    @contextlib.contextmanager
+    def watched(self, name: str, search: Any, n_splits: int) -> Iterator[None]:
+        """Note which search of the store the block is."""
+        self._search = None
+        if self._store is None:
+            yield
+            return
+        newest = max((one.id for one in self._store.work.searches()), default=0)
+        yield
+        tasks = len(search.cv_results_["params"]) * n_splits
+        new = [one for one in self._store.work.searches() if one.id > newest and one.task_count == tasks]
+        # Other processes may have begun searches meanwhile: what cannot be told apart is not used.
+        if len(new) == 1:
+            self._search = new[0]
+
+    def recall(self, name: str, params: Mapping[str, Any], estimator: Any) -> Any:
+        """The model that the store has of the same search and parameters, or None.
+
+        Only where every task of the search was found in the store: then nothing in it is without an identity.
+        """
+        self._identity = self._identity_of(params)
+        if self._store is None or self._search is None or self._identity is None or name not in self._store:
+            return None
+        if self._search.reused < self._search.task_count:
+            return None
+        for info in reversed(self._store.versions(name)):
+            if info.metadata.get("identity") == self._identity:
+                # The caller holds an estimator of these classes, so may have one of them back.
+                with contextlib.suppress(KeepfitError):
+                    return self._store.load(name, version=info.version, trusted=_classes_in(estimator, params))
+        return None
+
+    def keep(self, name: str, model: Any, metadata: Mapping[str, Any]) -> None:
+        """Keep a model under a name. A model that cannot be kept does not stop the search."""
+        if self._store is None:
+            return
+        facts = {**metadata, "fitted_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        if self._search is not None:
+            facts |= {"search": self._search.id, "identity": self._identity}
+        try:
+            self._store.save(name, model, metadata={key: plain(value) for key, value in facts.items()})
+        except KeepfitError as error:
+            warnings.warn(f"the best {name} was found but could not be kept: {error}", KeepfitWarning, stacklevel=5)
+
+    def _identity_of(self, params: Mapping[str, Any]) -> str | None:
+        """A digest over all that a refit depends on; None where that is not known."""
+        from keepfit.persistence import dumps
+
+        if self._search is None:
+            return None
+        try:
+            return hashlib.sha256(dumps({"parts": dict(self._search.parts), "params": dict(params)})).hexdigest()
+        except KeepfitError:
+            return None
+
+
+@contextlib.contextmanager
+def opened(place: str | os.PathLike[str] | Store | None, progress: bool | None) -> Iterator[Keeper]:
+    """A keeper for a store, inside `keepfit.checkpoint`; for None, one that keeps nothing."""
+    if place is None:
+        yield Keeper(None)
+        return
+    from keepfit.checkpoint import checkpoint
+    from keepfit.store import Store
+
+    with contextlib.ExitStack() as stack:
+        store = place if isinstance(place, Store) else stack.enter_context(Store(place))
+        stack.enter_context(checkpoint(store, progress=progress))
+        yield Keeper(store)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: numbers, text, lists and dicts of them, anything else by its text."""
+    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    return repr(value)
+
+
+def _classes_in(estimator: Any, params: Mapping[str, Any]) -> list[type]:
+    everything = [estimator, *estimator.get_params(deep=True).values(), *params.values()]
+    return list({type(one) for one in everything if hasattr(one, "get_params")})

@@ -1,0 +1,201 @@
+"""Commands on files and stores that are there, and what they say of those that are not."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+
+import pytest
+from sklearn.svm import LinearSVC
+
+import keepfit
+
+pandas = pytest.importorskip("pandas")
+
+
+def table(result):
+    return pandas.read_csv(io.StringIO(result.stdout))
+
+
+def test_a_model_file_predicts_for_each_row(run, csv, model, iris):
+    keepfit.dump(model, "model.safetensors")
+    result = run("predict", "model.safetensors", csv)
+    assert result.exit_code == 0
+    assert table(result)["prediction"].tolist() == model.predict(iris.drop(columns="species")).tolist()
+
+
+@pytest.mark.parametrize("address", ["lr", "lr@2", "lr@old", "lr@1"])
+def test_a_model_in_a_store_is_named_by_version_or_alias(run, csv, store, iris, address):
+    name, _, version = address.partition("@")
+    with keepfit.Store(store) as opened:
+        chosen = opened.load(name, version=int(version) if version.isdigit() else version or None)
+    result = run("predict", f"{store}#{address}", csv)
+    assert table(result)["prediction"].tolist() == chosen.predict(iris.drop(columns="species")).tolist()
+
+
+def test_probabilities_have_a_column_for_each_class(run, csv, store):
+    result = run("predict", f"{store}#lr", csv, "--proba")
+    assert list(table(result)) == ["probability_setosa", "probability_versicolor", "probability_virginica"]
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_predictions_go_to_a_file(run, csv, store, ending, tmp_path):
+    if ending == "parquet":
+        pytest.importorskip("pyarrow")
+    run("predict", f"{store}#lr", csv, "-o", f"out.{ending}")
+    read = pandas.read_csv if ending == "csv" else pandas.read_parquet
+    assert len(read(tmp_path / f"out.{ending}")) == 150
+
+
+def test_columns_are_found_by_name_in_any_order_and_this_is_said(run, store, iris, csv):
+    expected = table(run("predict", f"{store}#lr", csv))
+    iris[iris.columns[::-1]].assign(note="x").to_csv("other.csv", index=False)
+    result = run("predict", f"{store}#lr", "other.csv")
+    assert table(result).equals(expected)
+    assert "another order" in result.stderr
+    assert "'note'" in result.stderr
+
+
+def test_a_missing_column_is_named_with_a_close_match(run, store, iris):
+    iris.rename(columns={"petal_width": "petal_widht"}).to_csv("other.csv", index=False)
+    result = run("predict", f"{store}#lr", "other.csv")
+    assert result.exit_code == 1
+    assert "lacks the column 'petal_width'" in result.stderr
+    assert "did you mean 'petal_widht'" in result.stderr
+
+
+def test_a_known_target_is_compared_with_the_predictions(run, store, csv):
+    assert "accuracy 0.97333" in run("predict", f"{store}#lr@2", csv).stderr
+
+
+def test_a_model_fitted_without_names_takes_as_many_columns_as_it_had(run, store, csv, iris):
+    iris.drop(columns="species").to_csv("bare.csv", index=False)
+    assert len(table(run("predict", f"{store}#bare", "bare.csv"))) == 150
+    assert "has 5 columns and the model was fitted on 4" in run("predict", f"{store}#bare", csv).stderr
+
+
+def test_probabilities_of_a_model_that_has_none_are_refused(run, csv, iris):
+    keepfit.dump(LinearSVC().fit(iris.drop(columns="species"), iris["species"]), "svm.safetensors")
+    result = run("predict", "svm.safetensors", csv, "--proba")
+    assert result.exit_code == 1
+    assert "no predict_proba; without --proba it predicts classes" in result.stderr
+
+
+def test_a_store_without_a_name_lists_the_models_it_has(run, store, csv):
+    assert f"{store}#bare, {store}#lr" in run("predict", store, csv).stderr
+
+
+def test_show_lists_the_newest_of_each_model(run, store):
+    result = run("show", store)
+    assert [line.split()[0] for line in result.stdout.splitlines()] == ["model", "bare", "lr"]
+    assert [one["name"] for one in json.loads(run("show", store, "--json").stdout)] == ["bare", "lr"]
+
+
+def test_show_tells_all_of_one_model(run, store):
+    told = json.loads(run("show", f"{store}#lr", "--json").stdout)
+    assert (told["version"], told["metadata"]["score"], told["all_versions"]) == (2, 0.97, [1, 2])
+    text = run("show", f"{store}#lr").stdout
+    assert "LogisticRegression" in text
+    assert "sepal_length" in text
+
+
+def test_an_exported_model_is_what_dump_writes(run, store, model, tmp_path):
+    assert run("export", f"{store}#lr", "lr.safetensors").exit_code == 0
+    keepfit.dump(model, "dumped.safetensors", metadata={"score": 0.97, "target": "species"})
+    assert (tmp_path / "lr.safetensors").read_bytes() == (tmp_path / "dumped.safetensors").read_bytes()
+
+
+def test_export_without_a_name_is_a_usage_error(run, store):
+    assert run("export", store, "x.safetensors").exit_code == 2
+
+
+def test_inspect_ends_with_0_where_load_needs_nothing_opened(run, model):
+    keepfit.dump(model, "model.safetensors")
+    assert run("inspect", "model.safetensors").exit_code == 0
+    assert json.loads(run("inspect", "model.safetensors", "--json").stdout)["type"].endswith("LogisticRegression")
+
+
+def test_inspect_reads_a_model_in_a_store(run, store):
+    assert json.loads(run("inspect", f"{store}#lr", "--json").stdout)["loads_as_it_is"]
+
+
+def test_verify_replays_the_sample(run, model, iris):
+    keepfit.dump(model, "model.safetensors", sample=iris.drop(columns="species")[:5])
+    result = run("verify", "model.safetensors")
+    assert result.exit_code == 0
+    assert "predict_proba" in result.stdout
+
+
+def test_verify_tells_a_flipped_bit(run, model, tmp_path):
+    keepfit.dump(model, "model.safetensors")
+    data = bytearray((tmp_path / "model.safetensors").read_bytes())
+    data[-3] ^= 1
+    (tmp_path / "model.safetensors").write_bytes(data)
+    result = run("verify", "model.safetensors", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)[0]["ok"] is False
+
+
+def test_verify_of_a_store_checks_every_version(run, store):
+    result = run("verify", store)
+    assert result.exit_code == 0
+    assert [line.split()[1] for line in result.stdout.splitlines()] == [
+        str(store), f"{store}#bare@1", f"{store}#lr@1", f"{store}#lr@2"
+    ]  # fmt: skip
+
+
+def test_verify_of_a_store_tells_which_model_is_damaged(run, store):
+    with sqlite3.connect(store) as connection:
+        data = connection.execute("SELECT data FROM keepfit_array_chunk WHERE array_id = 1").fetchone()[0]
+        connection.execute(
+            "UPDATE keepfit_array_chunk SET data = ? WHERE array_id = 1", [bytes([data[0] ^ 1]) + data[1:]]
+        )
+    connection.close()
+    result = run("verify", store)
+    assert result.exit_code == 1
+    assert [line.split()[1] for line in result.stdout.splitlines() if line.startswith("FAIL")] == [f"{store}#lr@1"]
+
+
+def test_doctor_tells_versions_extras_threads_and_the_store(run, store):
+    result = run("doctor", store, "--json")
+    assert result.exit_code == 0
+    found = {(one["part"], one["what"]): one["detail"] for one in json.loads(result.stdout)}
+    assert found["versions", "SQLite"] == sqlite3.sqlite_version
+    assert found[f"store {store}", "models"].startswith("2, in 3 versions")
+
+
+def test_doctor_fails_on_what_is_no_store(run, csv):
+    result = run("doctor", csv)
+    assert result.exit_code == 1
+    assert "FAIL" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["predict", "nothing.safetensors", "iris.csv"], 1, "nothing.safetensors"),
+        (["predict", "iris.csv", "iris.csv"], 1, "iris.csv"),
+        (["predict", "state.db#no", "iris.csv"], 1, "no model named 'no'"),
+        (["predict", "state.db#lr@9", "iris.csv"], 1, "no version or alias 9"),
+        (["predict", "state.db#lr", "nothing.csv"], 1, "nothing.csv"),
+        (["show", "nothing.db"], 1, "no store at"),
+        (["status", "iris.csv"], 1, "is not a store"),
+        (["leaderboard", "state.db", "--search", "7"], 1, "no search 7"),
+        (["export", "state.db#lr", "nowhere/lr.safetensors"], 1, "nowhere"),
+        (["search", "iris.csv"], 2, "--target"),
+        (["search", "iris.csv", "--target", "specie"], 1, "did you mean 'species'"),
+        (["search", "iris.csv", "--target", "species", "--models", "knm"], 2, "did you mean 'knn'"),
+        (["search", "iris.csv", "--target", "species", "--models", "enet"], 2, "'enet' is for regression"),
+        (["search", "iris.csv", "--target", "species", "--scoring", "acuracy"], 2, "did you mean 'accuracy'"),
+        (["search", "iris.csv", "--target", "species", "--grid", "knn.k=1:9"], 2, "no parameter 'k'"),
+        (["search", "iris.csv", "--target", "species", "--grid", "knn.n_neighbors=9:1"], 2, "no number in 9:1"),
+        (["search", "iris.csv", "--target", "species", "--grid", "n_neighbors"], 2, "model.parameter=values"),
+        (["search", "iris.csv", "--target", "species", "--cv", "60"], 1, "use --cv 50"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line_and_by_the_exit_code(run, csv, store, words, code, message):
+    result = run(*words)
+    assert result.exit_code == code
+    assert message in result.stderr.splitlines()[-1]
+    assert "Traceback" not in result.output

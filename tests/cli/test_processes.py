@@ -1,0 +1,81 @@
+"""The command line as a process: how fast it starts, how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+import keepfit
+
+KEEPFIT = (sys.executable, "-m", "keepfit")
+
+SEARCH = (
+    "search", "iris.csv", "--target", "species", "--models", "rf", "--grid", "rf.n_estimators=100:200", "--cv", "5"
+)  # fmt: skip
+
+
+def start(*words, **options):
+    return subprocess.Popen(
+        [*KEEPFIT, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        **options,
+    )
+
+
+def test_help_imports_none_of_the_large_libraries():
+    code = (
+        "import sys; sys.argv = ['keepfit', '--help']\n"
+        "from keepfit.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print({'sklearn', 'sqlalchemy', 'rich', 'pandas', 'numpy'} & set(sys.modules), file=sys.stderr)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr.strip() == "set()"
+
+
+def test_a_closed_pipe_leaves_no_traceback(csv, store):
+    with start("predict", f"{store}#lr", csv) as process:
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 141
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    process = start("--debug", "show", tmp_path / "none.db")
+    assert "Traceback" in process.communicate()[1]
+    assert process.returncode == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_search_that_is_stopped_says_how_to_go_on_and_keeps_what_is_done(csv, tmp_path, number, code, n_jobs):
+    process = start(*SEARCH, "--n-jobs", n_jobs, "--no-progress", cwd=tmp_path)
+    wait_for_work(tmp_path / "state.db")
+    os.killpg(process.pid, number)
+    error = process.communicate()[1]
+    assert process.returncode == code, error
+    assert "Traceback" not in error
+    assert "go on" in error
+    with keepfit.Store(tmp_path / "state.db") as store:
+        (search,) = store.work.searches()
+        assert search.state == "stopped"
+        assert 0 < search.computed < 500
+
+
+def wait_for_work(place):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if place.exists():
+            with keepfit.Store(place) as store:
+                if any(one.computed for one in store.work.searches()):
+                    return
+        time.sleep(0.02)
+    raise AssertionError("the search did not get going")

@@ -1,0 +1,95 @@
+"""``keepfit search`` and what is seen of it in the store."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+import keepfit
+
+pandas = pytest.importorskip("pandas")
+
+QUICK = ("--models", "knn,nb", "--grid", "knn.n_neighbors=1:4", "--cv", "3", "--no-progress")
+
+
+@pytest.fixture
+def searched(run, csv):
+    """A store after a search of 3 and 4 candidates over 3 splits."""
+    result = run("search", csv, "--target", "species", "--json", *QUICK)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_the_best_of_each_type_is_found_and_kept(searched, run, csv):
+    assert searched["models"].keys() == {"knn", "nb"}
+    assert (searched["computed"], searched["reused"], searched["failed"]) == (21, 0, 0)
+    assert searched["best_score"] == max(one["score"] for one in searched["models"].values())
+    with keepfit.Store("state.db") as store:
+        assert set(store) == {"knn", "nb"}
+        assert store.info("knn").metadata["columns"]["petal_width"] == "number"
+    assert "accuracy" in run("predict", "state.db#knn", csv).stderr
+
+
+def test_the_same_search_again_reuses_every_fit(searched, run, csv):
+    again = json.loads(run("search", csv, "--target", "species", "--json", *QUICK).stdout)
+    assert (again["computed"], again["reused"]) == (0, 21)
+    assert again["models"] == searched["models"]
+
+
+def test_a_grown_grid_computes_what_is_new(searched, run, csv):
+    more = ("--models", "knn,nb", "--grid", "knn.n_neighbors=1:6", "--cv", "3", "--no-progress")
+    again = json.loads(run("search", csv, "--target", "species", "--json", *more).stdout)
+    assert (again["computed"], again["reused"]) == (6, 21)
+
+
+def test_status_lists_each_types_search(searched, run):
+    told = json.loads(run("status", "--json").stdout)
+    assert [one["task_count"] for one in told] == [12, 9]
+    assert {one["state"] for one in told} == {"finished"}
+    assert run("status").exit_code == 0
+
+
+def test_the_leaderboard_has_each_candidate_once_with_its_score_and_model(searched, run, csv):
+    run("search", csv, "--target", "species", *QUICK)
+    lines = json.loads(run("leaderboard", "--json", "--limit", "50").stdout)
+    assert len(lines) == 7
+    assert [one["mean_score"] for one in lines] == sorted((one["mean_score"] for one in lines), reverse=True)
+    assert lines[0]["mean_score"] == pytest.approx(searched["best_score"])
+    assert {one["model"] for one in lines} == {"knn", "nb"}
+    assert "n_neighbors=" in run("leaderboard").stdout
+
+
+def test_the_leaderboard_can_have_one_line_for_each_type(searched, run):
+    lines = json.loads(run("leaderboard", "--per-model", "--json").stdout)
+    assert {one["model"]: pytest.approx(one["mean_score"]) for one in lines} == {
+        name: one["score"] for name, one in searched["models"].items()
+    }
+
+
+def test_other_data_have_a_leaderboard_of_their_own(searched, run, iris):
+    iris.sample(frac=1, random_state=0)[:90].to_csv("less.csv", index=False)
+    run("search", "less.csv", "--target", "species", *QUICK)
+    assert len(json.loads(run("leaderboard", "--json", "--limit", "50").stdout)) == 7
+
+
+def test_fits_that_fail_are_told_with_their_traceback(run, csv):
+    # A split has 100 rows to fit on: 200 neighbours cannot be found.
+    arguments = ("search", csv, "--target", "species", "--models", "knn", "--cv", "3", "--no-progress")
+    with pytest.warns(UserWarning, match=r"fits failed|non-finite|fit"):
+        run(*arguments, "--grid", "knn.n_neighbors=5,200")
+    assert "n_neighbors" in run("status", "--failures").stdout
+
+
+def test_a_regression_on_mixed_columns_with_gaps(run):
+    rng = np.random.default_rng(0)
+    frame = pandas.DataFrame({"size": rng.normal(size=120), "town": rng.choice(["A", "B", None], 120)})
+    frame["price"] = 3 * frame["size"] + (frame["town"] == "A") + rng.normal(size=120) / 10
+    frame.loc[::7, "size"] = np.nan
+    frame.to_parquet("houses.parquet")
+    result = run("search", "houses.parquet", "--target", "price", "--models", "lr,tree", "--json", "--no-progress")
+    assert json.loads(result.stdout)["scoring"] == "r2"
+    assert "regression, because price has 120 different numbers" in result.stderr
+    frame.drop(columns="price").assign(town="C").to_csv("new.csv", index=False)
+    assert len(run("predict", "state.db#lr", "new.csv").stdout.splitlines()) == 121

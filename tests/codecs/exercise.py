@@ -1,0 +1,115 @@
+"""Calls of every public method that a loaded estimator answers with its state."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import scipy.sparse
+from sklearn.base import clone
+
+import battery
+import variants
+
+__all__ = ["every_method", "fitted", "more_fitted"]
+
+#: Methods of X.
+_OF_X = (
+    "predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform", "apply",
+    "decision_path", "kneighbors", "radius_neighbors", "kneighbors_graph", "radius_neighbors_graph", "mahalanobis",
+    "perplexity", "predict_joint_log_proba", "reconstruct", "gibbs", "get_precision", "correct_covariance",
+    "staged_predict", "staged_predict_proba", "staged_decision_function", "staged_score", "sample_y",
+)  # fmt: skip
+#: Methods of nothing.
+_OF_NOTHING = (
+    "kneighbors", "radius_neighbors", "sample", "get_feature_names_out", "get_support", "get_covariance",
+    "get_precision", "get_stop_words", "get_n_leaves", "get_depth", "get_params", "sparsify", "densify",
+    "get_metadata_routing", "__sklearn_tags__", "__repr__", "get_indices", "_repr_html_inner",
+)  # fmt: skip
+#: Properties that compute.
+_PROPERTIES = (
+    "feature_importances_", "coef_", "intercept_", "n_support_", "estimators_samples_", "classes_", "n_iter_",
+    "n_features_in_", "feature_names_in_", "infrequent_categories_", "components_", "idf_", "loss_curve_",
+    "named_transformers_", "named_steps", "multilabel_", "n_classes_", "biclusters_", "probA_", "explained_variance_",
+)  # fmt: skip
+
+
+def every_method(estimator: Any, X: Any, y: Any) -> None:
+    """Call what there is to call, on X in several forms. Python errors are fine; harm shows in the process."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in _PROPERTIES:
+            _attempt(lambda name=name: getattr(estimator, name))
+        for name in _OF_NOTHING:
+            _call(estimator, name)
+        for given in _forms(X):
+            for name in _OF_X:
+                result = _call(estimator, name, given)
+                if name == "transform" and result is not None:
+                    _call(estimator, "inverse_transform", result)
+        _call(estimator, "inverse_transform", copy.deepcopy(X))
+        _call(estimator, "score", copy.deepcopy(X), *([] if y is None else [y]))
+        _call(estimator, "dbscan_clustering", 0.5)
+        _call(estimator, "_compute_partial_dependence_recursion", np.zeros((3, 1), np.float32), np.array([0]))
+        _attempt(lambda: clone(estimator))
+        _call(copy.deepcopy(estimator), "partial_fit", copy.deepcopy(X), *([] if y is None else [y]))
+
+
+def _forms(X: Any) -> Iterator[Any]:
+    """X as it is; where it is a table of numbers, also a row of it, other dtypes and orders, and sparse."""
+    yield copy.deepcopy(X)
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.dtype.kind in "fiu":
+        yield X[:1].copy()
+        yield np.asfortranarray(X, dtype=np.float32)
+        yield scipy.sparse.csr_matrix(X)
+        yield scipy.sparse.csc_array(X)
+
+
+def _call(estimator: Any, name: str, *arguments: Any) -> Any:
+    method: Callable[..., Any] | None = _attempt(lambda: getattr(estimator, name, None))
+    if not callable(method):
+        return None
+    np.random.seed(0)
+    result = _attempt(lambda: method(*arguments))
+    if name.startswith("staged_") and result is not None:
+        return _attempt(lambda: list(islice(result, 20)))
+    return result
+
+
+def _attempt(what: Callable[[], Any]) -> Any:
+    try:
+        return what()
+    except Exception:  # an error is an answer
+        return None
+
+
+def fitted(names: Collection[str] = ()) -> Iterator[tuple[str, Any, Any]]:
+    """The battery's fitted estimators of these names (all where there are none), with labels and X."""
+    for name in names or battery.names():
+        for number, estimator in enumerate(battery.instances(_classes()[name])):
+            yield from battery.fit(f"{name}-{number}", estimator)
+
+
+def more_fitted() -> Iterator[tuple[str, Any, Any]]:
+    """Estimators of other parameters, and estimators fitted on sparse data, with labels and X."""
+    X = variants.load_iris().data[::5].copy()
+    for number, estimator in enumerate(variants.variants()):
+        yield f"{type(estimator).__name__}-variant{number}", estimator, X
+    for name in battery.names():
+        cls = _classes()[name]
+        estimator = battery.instances(cls)[0]
+        given, y = battery.data_for(estimator)
+        if isinstance(given, np.ndarray) and given.ndim == 2 and given.dtype.kind == "f":
+            fitted = _attempt(lambda e=estimator, X=given, y=y: clone(e).fit(scipy.sparse.csr_matrix(X), y))
+            if fitted is not None:
+                yield f"{name}-sparse", fitted, given
+
+
+def _classes() -> dict[str, Any]:
+    from sklearn.utils.discovery import all_estimators
+
+    return dict(all_estimators())

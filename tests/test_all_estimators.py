@@ -1,0 +1,115 @@
+"""Every estimator of scikit-learn, through a file and a fresh process, equal to the bit and with nothing trusted.
+
+``scripts/estimator_table.py`` prints the figures; `estimator_cases` says what the cases are.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+import sklearn
+from sklearn.base import BaseEstimator
+from threadpoolctl import threadpool_limits
+
+import estimator_cases
+import keepfit
+import round_trips
+from keepfit import artifact
+from keepfit.errors import UnsupportedError, UntrustedError
+from keepfit.graph import Graph, Node, Ref
+
+#: Categories that share a fresh process, each with the fewest cases it has under any supported release, so that a test
+#: that no longer tests anything fails.
+GROUPS = {
+    "alone": {"unfitted": 215, "fitted": 215, "parameter variants": 145},
+    "inside transformers": {"in a Pipeline": 200, "in a ColumnTransformer": 85, "in a FeatureUnion": 85},
+    "inside classifiers": {
+        "in a StackingClassifier": 40,
+        "in a VotingClassifier": 40,
+        "in a BaggingClassifier": 40,
+        "in a CalibratedClassifierCV": 38,
+    },
+    "inside regressors": {"in a StackingRegressor": 52, "in a VotingRegressor": 52, "in a BaggingRegressor": 52},
+    "inside others": {"in a GridSearchCV": 190, "in a dict": 200},
+    "on other data": {
+        "on a sparse matrix": 120,
+        "on a sparse array": 120,
+        "on a DataFrame": 180,
+        "on float32": 180,
+        "with several outputs": 25,
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the fresh process: what scikit-learn answers may depend on the number of threads, and so does the time."""
+    with threadpool_limits(1):
+        yield
+
+
+def test_every_category_is_in_a_group() -> None:
+    assert {name for group in GROUPS.values() for name in group} == set(estimator_cases.CATEGORIES)
+
+
+@pytest.mark.parametrize("group", GROUPS)
+def test_every_estimator_comes_back_in_a_fresh_process_equal_to_the_bit(group: str, tmp_path: Path) -> None:
+    found = round_trips.run(list(GROUPS[group]), tmp_path)
+    problems = [
+        f"{category}: {label}: {problem[:300]}"
+        for category, cases in found.items()
+        for label, problem in cases.items()
+        if problem
+    ]
+    assert not problems, "\n".join([f"{len(problems)} cases:", *problems])
+    for category, fewest in GROUPS[group].items():
+        assert len(found[category]) >= fewest, f"{category} has {len(found[category])} cases only"
+
+
+def test_every_attribute_that_a_fit_leaves_is_in_the_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", [str(Path(__file__).parent.parent / "scripts"), *sys.path])
+    import make_tables
+
+    release = ".".join(sklearn.__version__.split(".")[:2])
+    table = json.loads(files("keepfit.codecs").joinpath(f"tables/sklearn-{release}.json").read_bytes())
+    met: dict[type, set[str]] = {}
+    for category in ("unfitted", "fitted", "parameter variants", "on a DataFrame"):
+        for _, model, _ in estimator_cases.cases(category):
+            make_tables.meet(model, met)
+    assert len(met) > 200
+    for cls, attributes in met.items():
+        if attributes:  # compiled classes have none
+            entry = table[make_tables.public_name(cls)]
+            missing = attributes - {*entry["attributes"], *entry["parameters"], "_stop_words_id"}
+            assert not missing, f"{cls.__name__}: {sorted(missing)}"
+
+
+@pytest.mark.parametrize("module", ["sklearn.preprocessing._data", "sklearn.preprocessing"])
+def test_a_class_that_only_claims_a_name_of_scikit_learn_is_refused(module: str) -> None:
+    fake = type("StandardScaler", (BaseEstimator,), {"__module__": module})
+    with pytest.raises(UnsupportedError, match="StandardScaler"):
+        keepfit.dumps(fake())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sklearn.preprocessing.NoSuchScaler",
+        "sklearn.os.system",
+        "sklearn.utils.fixes.sys.exit",
+        "sklearn.externals.joblib.memory.Memory",
+        "sklearn.utils._testing.TempMemmap",
+        "sklearn.datasets.load_iris",
+        "sklearn",
+        "sklearn.",
+    ],
+)
+def test_a_name_inside_scikit_learn_opens_nothing_by_itself(name: str) -> None:
+    graph = Graph({"object": Ref(0)}, [Node(name)], [], [], {"scikit-learn": sklearn.__version__})
+    with pytest.raises(UntrustedError):
+        keepfit.loads(artifact.to_bytes(graph, {}))
