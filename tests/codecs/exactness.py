@@ -137,8 +137,16 @@ def _array_parts(a: Any, b: Any, path: str) -> list[tuple[Any, Any, str]]:
     if a.dtype.hasobject or a.dtype.kind == "T":
         parts.append((a.tolist() if a.ndim else [a[()]], b.tolist() if a.ndim else [b[()]], ".items"))
     else:
-        assert np.asarray(a).tobytes() == np.asarray(b).tobytes(), f"{path}: the contents changed"
+        assert _octets(a) == _octets(b), f"{path}: the contents changed"
     return parts
+
+
+def _octets(array: Any) -> bytes:
+    octets = np.asarray(array).tobytes()
+    if array.dtype in (np.longdouble, np.clongdouble) and np.finfo(np.longdouble).nmant == 63:
+        rows = np.frombuffer(octets, "u1").reshape(-1, np.dtype(np.longdouble).itemsize)
+        return rows[:, :10].tobytes()  # the rest of a long double is padding, and anything
+    return octets
 
 
 def _key(value: Any) -> tuple[str, str]:

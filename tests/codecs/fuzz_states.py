@@ -41,7 +41,7 @@ import mutations
 
 from keepfit.codecs import decode, encode
 from keepfit.errors import KeepfitError
-from keepfit.graph import Graph
+from keepfit.graph import Graph, from_json, to_json
 
 __all__ = ["Finding", "Subject", "Tally", "fuzz", "subjects"]
 
@@ -202,7 +202,11 @@ def _run(subject: Subject, donors: list[Subject], seeds: list[int], writing: int
 
 def _outcome(graph: Graph, subject: Subject) -> int:
     try:
-        estimator = decode(graph)
+        read = from_json(to_json(graph))  # a file that is not well-formed does not come as far as decode
+        read.arrays = graph.arrays
+        if len(read.names) != len(read.arrays):
+            return _REFUSED
+        estimator = decode(read)
     except KeepfitError:
         return _REFUSED
     except Exception:

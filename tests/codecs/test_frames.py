@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import zoneinfo
 from collections.abc import Callable
@@ -166,17 +167,18 @@ def test_an_index_comes_back_exactly(make: Callable[[], Any]) -> None:
 
 
 _ARROW = [
-    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "bool", "timestamp[us]",
-    "timestamp[ns, tz=Europe/Paris]", "duration[ms]", "date32[day]", "date64[ms]", "time64[us]", "time64[ns]",
-    "time32[s]", "time32[ms]",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float", "double", "bool",
+    "timestamp[us]", "timestamp[ns, tz=Europe/Paris]", "duration[ms]", "date32[day]", "date64[ms]",
+    "time64[us]", "time64[ns]", "time32[s]", "time32[ms]",
 ]  # fmt: skip
+_MASKED = ["Int8", "UInt64", "Float32", "Float64", "boolean"]
 ARRAYS: list[Callable[[], Any]] = [
     lambda: pd.Categorical([1, 2, None]),
     lambda: pd.Categorical([], categories=[]),
     lambda: pd.Categorical([pd.Timestamp("2020")]),
     lambda: pd.Categorical(["a"], categories=pd.Index(["a", "b"], name="q")),
     lambda: pd.Categorical(range(300)),
-    *[lambda name=name: pd.array([1, None], dtype=name) for name in ("Int8", "UInt64", "Float32", "Float64", "boolean")],
+    *[lambda name=name: pd.array([1, None], dtype=name) for name in _MASKED],
     lambda: pd.array(["a", None, "\u00e9"], dtype="string[python]"),
     lambda: pd.array(["a", None, ""], dtype="string[pyarrow]"),
     lambda: pd.array([], dtype="string"),
@@ -272,7 +274,7 @@ class _Mine:
         (lambda: pd.offsets.DateOffset(months=3), "no alias"),
         (lambda: pd.array([[1]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))), "Arrow's type"),
         (lambda: pd.Series([{"a": 1}], dtype=pd.ArrowDtype(pa.struct([("a", pa.int8())]))), "Arrow's type"),
-        (lambda: pd.Timestamp("0001-01-05").as_unit("s").tz_localize("Europe/Paris"), "calendar"),
+        (lambda: pd.Timestamp("0001-01-01").as_unit("s").tz_localize(dt.timezone.utc), "calendar"),
     ],
 )
 def test_what_cannot_be_kept_exactly_is_refused(make: Callable[[], Any], words: str) -> None:
@@ -289,8 +291,11 @@ def _state(kind: str, **fields: Any) -> Callable[[Graph], None]:
     return edit
 
 
-def _array(place: int, change: Callable[[Any], Any]) -> Callable[[Graph], None]:
+def _array(name: int | str, change: Callable[[Any], Any]) -> Callable[[Graph], None]:
+    """Change the array of that name, or number."""
+
     def edit(graph: Graph) -> None:
+        place = graph.names.index(name) if isinstance(name, str) else name
         graph.arrays[place] = np.ascontiguousarray(change(graph.arrays[place].copy()))
 
     return edit
@@ -339,7 +344,8 @@ def _zoned() -> Any:
 
 
 _FRAME = FRAMES["levels"]
-_SPARSE = ARRAYS[[*map(repr, ARRAYS)].index(repr(ARRAYS[-7]))]
+_RUNS = ARRAYS[-7]
+_SPARSE = ARRAYS[-8]
 HOSTILE: list[tuple[str, Callable[[], Any], Callable[[Graph], None], str]] = [
     ("a column placed twice", _FRAME, _places(0, 0), "each number once"),
     ("a column placed outside", _FRAME, _places(0, 5), "each number once"),
@@ -347,7 +353,6 @@ HOSTILE: list[tuple[str, Callable[[], Any], Callable[[Graph], None], str]] = [
     ("too few places", _FRAME, _places(0), "one place for each column"),
     ("no blocks", _FRAME, _items("DataFrame"), "as many columns"),
     ("blocks of words", _FRAME, _items("DataFrame", "a", "b"), "as long as the index"),
-    ("blocks too long", _FRAME, _array(-1, lambda a: a), "DID NOT RAISE"),
     ("columns of words", _FRAME, _state("DataFrame", columns="ab"), "are indexes"),
     ("an index of another length", _FRAME, _state("RangeIndex", stop=99), "as long as the index"),
     ("attrs of words", _FRAME, _state("DataFrame", attrs="a"), "attrs of a frame"),
@@ -358,10 +363,10 @@ HOSTILE: list[tuple[str, Callable[[], Any], Callable[[Graph], None], str]] = [
     ("a series with a list for a name", SERIES[0], _state("Series", name=Ref(0)), "a label"),
     ("an endless range", INDEXES[11], _state("RangeIndex", step=0), "do not fit"),
     ("a range of words", INDEXES[11], _state("RangeIndex", step="1"), "three 64-bit"),
-    ("a code past the categories", ARRAYS[0], _array(-1, _one(0, 2)), "out of range"),
-    ("a code before the categories", ARRAYS[0], _array(-1, _one(0, -2)), "out of range"),
-    ("codes unsigned", ARRAYS[0], _array(-1, lambda a: a.astype(np.uint8)), "signed"),
-    ("categories twice", ARRAYS[0], _array(0, lambda a: a * 0), "do not fit"),
+    ("a code past the categories", ARRAYS[0], _array("codes", _one(0, 2)), "out of range"),
+    ("a code before the categories", ARRAYS[0], _array("codes", _one(0, -2)), "out of range"),
+    ("codes unsigned", ARRAYS[0], _array("codes", lambda a: a.astype(np.uint8)), "signed"),
+    ("categories twice", ARRAYS[0], _array("dtype.categories.values", lambda a: a * 0), "do not fit"),
     ("no categories", ARRAYS[0], _state("CategoricalDtype", categories=None), "has categories"),
     ("categories of words", ARRAYS[0], _state("CategoricalDtype", categories="ab"), "Index of categories"),
     ("a code past its level", INDEXES[14], _array(-1, _one(0, 2)), "out of range"),
@@ -373,10 +378,14 @@ HOSTILE: list[tuple[str, Callable[[], Any], Callable[[Graph], None], str]] = [
     ("integers that are floats", ARRAYS[5], _array(0, lambda a: a.astype(float)), "do not fit"),
     ("strings that are numbers", ARRAYS[10], _items("arrays.StringArray", 1, 2), "holds strings"),
     ("strings stored in another way", ARRAYS[10], _state("StringDtype", storage="file"), "python or pyarrow"),
-    ("a sparse place past the end", _SPARSE, _array(1, _one(0, 2**30)), "do not fit"),
-    ("a sparse place before the start", _SPARSE, _array(1, _one(0, -1)), "do not fit"),
-    ("sparse values too few", _SPARSE, _array(0, lambda a: a[:0]), "as many values"),
-    ("sparse places of bytes", _SPARSE, _array(1, lambda a: a.astype(np.int8)), "32-bit"),
+    ("a sparse place past the end", _SPARSE, _array("places", _one(0, 2**30)), "order or range"),
+    ("a sparse place before the start", _SPARSE, _array("places", _one(0, -1)), "order or range"),
+    ("a sparse run before the start", _RUNS, _array("places", _one(0, -1)), "order or range"),
+    ("a sparse run past the end", _RUNS, _array("lengths", _one(0, 2**31 - 1)), "order or range"),
+    ("a sparse run of nothing", _RUNS, _array("lengths", _one(0, 0)), "order or range"),
+    ("sparse runs without lengths", _RUNS, _array("lengths", lambda a: a[:0]), "32-bit"),
+    ("sparse values too few", _SPARSE, _array("values", lambda a: a[:0]), "as many values"),
+    ("sparse places of bytes", _SPARSE, _array("places", lambda a: a.astype(np.int8)), "32-bit"),
     ("a sparse array of giant length", _SPARSE, _state("arrays.SparseArray", length=2**40), "length"),
     ("a moment outside the calendar", _days, _array(0, _one(0, 2**62)), "calendar"),
     ("a moment before the calendar", _days, _array(0, _one(0, -(2**62))), "calendar"),
@@ -394,7 +403,7 @@ HOSTILE: list[tuple[str, Callable[[], Any], Callable[[Graph], None], str]] = [
     ("a span that is none", SCALARS[8], _state("Timedelta", value=-(2**63)), "64-bit number"),
     ("an interval the wrong way round", SCALARS[13], _state("Interval", left=2), "do not fit"),
     ("an interval of words", SCALARS[13], _state("Interval", left="a", right="b"), "do not fit"),
-    ("an arrow type of words", ARRAYS[13], _state("arrays.ArrowExtensionArray", type="extension<x>"), "not a type|fields"),
+    ("an arrow type of words", ARRAYS[13], _state("arrays.ArrowExtensionArray", type="extension<x>"), "fields"),
     ("arrow values of another width", ARRAYS[13], _array(0, lambda a: a.astype(np.int64)), "one row"),
     ("an arrow mask too short", ARRAYS[13], _array(1, lambda a: a[:-1]), "one bool for each"),
     ("an arrow day outside the calendar", ARRAYS[27], _array(0, _one(0, 2**30)), "no date32"),
@@ -427,10 +436,8 @@ def test_labels_cannot_be_changed_after_they_were_checked() -> None:
     index = Node("pandas.Index", {"values": Ref(1), "name": None})
     array = Node("numpy.ndarray", {"dims": "1"}, [Ref(2)])
     graph = Graph({"object": Ref(3)}, [index, array, Node("list"), Node("list", items=[Ref(0), Ref(1)])], [], [], {})
-    with pytest.raises(KeepfitError):
-        built = codecs.decode(graph)
-        assert type(built[0][0]) is not list
-        raise KeepfitError("harmless")
+    with contextlib.suppress(KeepfitError):
+        assert type(codecs.decode(graph)[0][0]) is not list
 
 
 _CELLS = st.one_of(
@@ -462,7 +469,5 @@ def test_any_damage_to_whole_numbers_is_refused_or_harmless(make: Callable[[], A
         built = codecs.decode(graph)
     except KeepfitError:
         return
-    try:
+    with contextlib.suppress(ValueError, OverflowError, KeyError):  # a date or period that has no name
         repr(built), list(built), built.copy()
-    except (ValueError, OverflowError, KeyError):  # a date or period that has no name
-        pass

@@ -36,8 +36,9 @@ __all__ = ["Engine", "Evaluate", "TaskCall", "installed"]
 #: A delayed call: function, positional and named arguments.
 TaskCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-#: Settings of a Parallel object that it passes on to its backend, and that an object of ours passes on to the engine.
-_SETTINGS = ("max_nbytes", "temp_folder", "mmap_mode", "prefer", "require")
+#: Settings that a Parallel object has, and those it gives its backend only. The engine gets them as they are.
+_OF_PARALLEL = ("verbose", "pre_dispatch", "batch_size")
+_OF_BACKEND = ("max_nbytes", "temp_folder", "mmap_mode")
 
 
 class Engine:
@@ -120,6 +121,7 @@ def _listening(
     """
     numbers = {id(kwargs): number for number, (_, _, kwargs) in enumerate(tasks)}
     here = threading.local()
+    later: dict[int, tuple[Any, list[int]]] = {}  # of backends that give results only when asked
     submit_name = "submit" if hasattr(ParallelBackendBase, "submit") else "apply_async"  # before joblib 1.5
     submit, retrieve = getattr(backend, submit_name), backend.retrieve_result_callback
     retrieve_later = backend.retrieve_result
@@ -136,10 +138,9 @@ def _listening(
             callback(out)
 
         job = submit(batch, callback=done)
-        later[id(job)] = (job, batch_numbers)
+        if not backend.supports_retrieve_callback:
+            later[id(job)] = (job, batch_numbers)
         return job
-
-    later: dict[int, tuple[Any, list[int]]] = {}
 
     def retrieving(out: Any) -> Any:
         results = retrieve(out)
@@ -175,12 +176,18 @@ class _Door(_Backend):
         super().__init__()
         self._evaluate = evaluate
         self._busy = False
+        self._open = False
         self._chosen: ParallelBackendBase | None = None
+
+    def close(self) -> None:
+        """Let what comes later through objects made inside the block go to the engine."""
+        self._open = False
 
     def open_in(self, context: joblib.parallel_config) -> None:
         """Take the backend that was active before as the engine."""
         chosen = context.old_parallel_config["backend"]
         self._chosen = chosen if isinstance(chosen, ParallelBackendBase) else None
+        self._open = True
         engine = self._engine()
         self.nesting_level = engine.nesting_level
         self.default_n_jobs = engine.default_n_jobs
@@ -207,6 +214,8 @@ class _Door(_Backend):
         raise FallbackToBackend(_Passage(engine, self._evaluating))
 
     def _evaluating(self, tasks: list[TaskCall], engine: Engine) -> list[Any]:
+        if not self._open:
+            return engine.pass_on(iter(tasks))
         self._busy = True
         try:
             return self._evaluate(tasks, engine)
@@ -229,13 +238,10 @@ class _Passage(_Backend):
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **settings: Any) -> int:
         count = self.effective_n_jobs(n_jobs)
+        if not self._settings:  # an object may be called several times
+            self._settings = {name: getattr(parallel, name) for name in _OF_PARALLEL}
+            self._settings.update((name, settings[name]) for name in _OF_BACKEND if name in settings)
         self.parallel = parallel
-        self._settings = {
-            "verbose": parallel.verbose,
-            "pre_dispatch": parallel.pre_dispatch,
-            "batch_size": parallel.batch_size,
-            **{name: settings[name] for name in _SETTINGS if name in settings},
-        }
         parallel.pre_dispatch, parallel.verbose = 1, 0
         return count
 
@@ -286,4 +292,5 @@ def installed(evaluate: Evaluate) -> Iterator[None]:
         door.open_in(context)
         yield
     finally:
+        door.close()
         context.unregister()

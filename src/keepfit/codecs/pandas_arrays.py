@@ -191,9 +191,7 @@ class _SparseArray(Codec):
         values, places, lengths, length, dtype = check_fields(
             node, values=np.ndarray, places=np.ndarray, lengths=_OPTIONAL_ARRAY, length=int, dtype=pd.SparseDtype
         )
-        for part in (places,) if lengths is None else (places, lengths):
-            if part.dtype != np.int32 or part.ndim != 1:
-                raise InvalidStateError("the places of a SparseArray are 32-bit integers")
+        _check_runs(places, lengths, length)
         if not 0 <= length < 2**31 or values.ndim != 1 or values.dtype != dtype.subtype:
             raise InvalidStateError("the values or the length of a SparseArray do not fit its dtype")
         index = seam.sparse_index(places, lengths, length)
@@ -356,6 +354,17 @@ CODECS: dict[str, Codec] = {
     **aliases(_ArrowDtype(), "ArrowDtype", "core.dtypes.dtypes.ArrowDtype"),
     **aliases(_ReadOnly(_ArrowArray()), "arrays.ArrowExtensionArray", "core.arrays.arrow.array.ArrowExtensionArray"),
 }
+
+
+def _check_runs(places: Any, lengths: Any, length: int) -> None:
+    """Hold the places of a SparseArray to order and range; pandas itself looks at neither sign nor overflow."""
+    for part in (places,) if lengths is None else (places, lengths):
+        if part.dtype != np.int32 or part.ndim != 1 or part.shape != places.shape:
+            raise InvalidStateError("the places of a SparseArray are 32-bit integers")
+    starts = places.astype(np.int64)
+    ends = starts + (1 if lengths is None else lengths)
+    if starts.size and (starts[0] < 0 or ends[-1] > length or (ends <= starts).any() or (starts[1:] < ends[:-1]).any()):
+        raise InvalidStateError("the places of a SparseArray are out of order or range")
 
 
 def _check_times(values: Any, kind: str) -> None:

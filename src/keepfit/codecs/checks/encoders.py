@@ -173,9 +173,10 @@ def _check_places(mapping: dict[Any, Any], count: int) -> None:
 
 
 def _check_hashes(state: State, dims: Dims) -> None:
-    if dims["D"] * dims["N"] > _SKETCH_MAX:
+    components = state.get("n_components", 0)
+    if dims.get("N", components) != components or dims["D"] * components > _SKETCH_MAX:
         refuse("a sketch of so many components would fill the memory")
-    if not in_range(state["indexHash_"], dims["N"]):
+    if not in_range(state["indexHash_"], components):
         refuse("a hash is one of the components")
 
 
@@ -218,7 +219,6 @@ CHECKS = dict(
                 """
                 indexHash_!      i[D,_]
                 bitHash_!        i[D,_]
-                n_components!    =N
                 _n_features_out  =N
                 """,
                 _check_hashes,

@@ -35,7 +35,7 @@ import numpy as np
 from keepfit.codecs.codec import Building, class_name
 from keepfit.errors import InvalidStateError
 
-__all__ = ["COUNT_MAX", "Check", "Dims", "State", "check_backed_counts", "in_range", "is_a", "is_integer", "refuse"]
+__all__ = ["COUNT_MAX", "Check", "Dims", "State", "check_backed_counts", "in_range", "is_a", "is_csr", "is_integer", "refuse"]
 
 State = Mapping[str, Any]
 Dims = dict[str, int]
@@ -74,6 +74,11 @@ def is_integer(value: Any) -> bool:
 def is_a(value: Any, *names: str) -> bool:
     """Whether a value is of exactly one of these classes, by the names they go by in graphs."""
     return class_name(type(value)) in names
+
+
+def is_csr(value: Any) -> bool:
+    """Whether a value is a CSR matrix or array of SciPy's."""
+    return is_a(value, "scipy.sparse._csr.csr_matrix", "scipy.sparse._csr.csr_array")
 
 
 def in_range(array: Any, stop: int, start: int = 0) -> bool:
@@ -214,14 +219,9 @@ def _array_test(kind: str, lengths: list[Any] | None) -> _Test:
 
 def _sparse_test(lengths: list[Any] | None) -> _Test:
     def test(value: Any, dims: Dims) -> bool:
-        if not is_a(value, "scipy.sparse.csr_matrix", "scipy.sparse.csr_array", *_CSR):
-            return False
-        return value.dtype.kind == "f" and (lengths is None or _bind(lengths, value.shape, dims))
+        return is_csr(value) and value.dtype.kind == "f" and (lengths is None or _bind(lengths, value.shape, dims))
 
     return test
-
-
-_CSR = ("scipy.sparse._csr.csr_matrix", "scipy.sparse._csr.csr_array")
 
 
 def _equal_test(name: str) -> _Test:

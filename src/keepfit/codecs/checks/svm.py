@@ -10,11 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.checks.rules import Check, Dims, State, in_range, is_a, is_integer, refuse
+from keepfit.codecs.checks.rules import Check, Dims, State, in_range, is_csr, is_integer, refuse
 
 __all__ = ["CHECKS"]
-
-_CSR = ("scipy.sparse.csr_matrix", "scipy.sparse.csr_array")
 
 _RULES = """
     _n_support!           i4[C]
@@ -82,7 +80,7 @@ def _check_dense(state: State, dims: Dims, pairs: int) -> None:
 
 def _check_sparse(state: State, dims: Dims, pairs: int) -> None:
     vectors, coef = state["support_vectors_"], state["_dual_coef_"]
-    if not is_a(vectors, *_CSR) or not is_a(coef, *_CSR) or vectors.shape != (dims["S"], dims["F"]):
+    if not is_csr(vectors) or not is_csr(coef) or vectors.shape != (dims["S"], dims["F"]):
         refuse("a support vector machine that was fitted on sparse data has sparse support vectors")
     # The entries of the coefficients are read as if none were left out.
     if coef.data.shape != ((dims["C"] - 1) * dims["S"],) or coef.data.dtype != np.float64:

@@ -1,0 +1,161 @@
+"""One call of joblib that evaluates: look every task up, compute the rest, keep each result as it arrives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from keepfit.checkpoint import sklearn_seam
+from keepfit.checkpoint.differences import difference_text
+from keepfit.checkpoint.environment import thread_text
+from keepfit.checkpoint.identity import Identities
+from keepfit.checkpoint.joblib_seam import Engine, TaskCall
+from keepfit.checkpoint.progress import Counts, Progress
+from keepfit.checkpoint.recording import Recorder
+from keepfit.checkpoint.walk import NoIdentityError
+from keepfit.errors import KeepfitError, UnsupportedError
+from keepfit.persistence import dumps, loads
+from keepfit.store import FinishedTask, SearchRecord, Work
+
+__all__ = ["Journal", "evaluate"]
+
+
+class Journal(Protocol):
+    """What an evaluation needs of the run it is in."""
+
+    work: Work
+    progress: Progress
+    occurrences: Counter[bytes]
+
+    def begins(self, search_id: int, counts: Counts) -> None: ...
+
+    def ends(self, state: str) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def is_first(self, kin: tuple[str, ...]) -> bool: ...
+
+
+def evaluate(journal: Journal, tasks: list[TaskCall], engine: Engine) -> list[Any]:
+    """Results of all tasks in order, from the store or computed."""
+    return _Call(journal, tasks, engine).run()
+
+
+class _Call:
+    def __init__(self, journal: Journal, tasks: list[TaskCall], engine: Engine) -> None:
+        evaluation = sklearn_seam.evaluation_of(tasks[0][0])
+        assert evaluation is not None
+        self._journal = journal
+        self._tasks = tasks
+        self._engine = engine
+        self._kind = evaluation.kind
+        self._arguments = [evaluation.arguments(task) for task in tasks]
+        self._label = sklearn_seam.label_of(evaluation, self._arguments[0])
+        threads = thread_text(engine.worker_environment())
+        self._identities = Identities(evaluation, tasks[0][0], threads, journal.occurrences)
+        self._search_id = 0
+        self._counts = Counts(self._label, len(tasks))
+        self._splits: dict[int, int] = {}
+        self._candidates: dict[int, str] = {}
+
+    def run(self) -> list[Any]:
+        self._names = [self._identity(arguments) for arguments in self._arguments]
+        results = self._look_up()
+        self._begin(results)
+        state = "failed"
+        try:
+            todo = [number for number in range(len(self._tasks)) if number not in results]
+            computed = self._compute(todo) if todo else []
+            results.update(zip(todo, computed, strict=True))
+            state = "finished"
+        except (KeyboardInterrupt, SystemExit):
+            state = "stopped"
+            raise
+        finally:
+            self._end(state)
+        return [results[number] for number in range(len(self._tasks))]
+
+    def _identity(self, arguments: Mapping[str, Any]) -> bytes | None:
+        try:
+            return self._identities.of(arguments)
+        except NoIdentityError as error:
+            self._journal.note(f"{self._label}: computed, not reused: {error}")
+            return None
+
+    def _look_up(self) -> dict[int, Any]:
+        """The results that are kept, by number of their task."""
+        found = self._journal.work.find([name for name in self._names if name is not None])
+        results = {}
+        for number, name in enumerate(self._names):
+            if name in found:
+                try:
+                    results[number] = loads(found[name], trusted=self._trusted(self._arguments[number]))
+                except KeepfitError as error:
+                    self._journal.note(f"{self._label}: a kept result cannot be read, so it is computed: {error}")
+        return results
+
+    def _trusted(self, arguments: Mapping[str, Any]) -> Sequence[Any]:
+        """A result may hold a fitted estimator; the live task says of which classes."""
+        return self._identities.met if arguments.get("return_estimator") else ()
+
+    def _begin(self, results: Mapping[int, Any]) -> None:
+        work, counts = self._journal.work, self._counts
+        parts = self._identities.parts(self._arguments)
+        if not results and self._journal.is_first((self._kind, parts["model"])):
+            text = difference_text(parts, work.similar(parts))
+            if text is not None:
+                self._journal.note(f"{self._label}: {text}")
+        self._search_id = work.begin(SearchRecord(self._kind, self._label, parts, len(self._tasks)))
+        if results:
+            work.reuse(self._search_id, [name for number in results if (name := self._names[number]) is not None])
+        for number, result in results.items():
+            counts.add_score(sklearn_seam.outcome_of(self._kind, result).score)
+            sklearn_seam.notify_callbacks(self._arguments[number])
+        counts.reused = len(results)
+        self._journal.begins(self._search_id, counts)
+
+    def _compute(self, todo: list[int]) -> list[Any]:
+        tasks = [self._tasks[number] for number in todo]
+        with Recorder(self._journal.work, lambda at, result: self._record(todo[at], result), self._committed) as kept:
+            return self._engine.run(tasks, kept.add)
+
+    def _record(self, number: int, result: Any) -> FinishedTask | None:
+        """What is kept of a result; None if it cannot be."""
+        outcome = sklearn_seam.outcome_of(self._kind, result)
+        self._counts.add_score(None if outcome.failure else outcome.score)
+        self._counts.failed += outcome.failure is not None
+        name, arguments = self._names[number], self._arguments[number]
+        if name is None:
+            return None
+        try:
+            payload = dumps(result)
+        except UnsupportedError as error:
+            self._journal.note(f"{self._label}: computed, not kept: {error}")
+            return None
+        return FinishedTask(
+            identity=name,
+            search_id=self._search_id,
+            candidate=self._candidate(arguments),
+            split=self._splits.setdefault(id(arguments.get("test")), len(self._splits)),
+            score=outcome.score,
+            duration_s=outcome.duration_s,
+            payload=payload,
+            failure=outcome.failure,
+        )
+
+    def _candidate(self, arguments: Mapping[str, Any]) -> str:
+        key = id(arguments.get("parameters"))
+        if key not in self._candidates:
+            self._candidates[key] = sklearn_seam.candidate_text(arguments)
+        return self._candidates[key]
+
+    def _committed(self, records: Sequence[FinishedTask], passed: int) -> None:
+        self._counts.computed += len(records) + passed
+        self._counts.kept += len(records)
+        self._journal.progress.update()
+
+    def _end(self, state: str) -> None:
+        counts = self._counts
+        self._journal.ends(state)
+        self._journal.work.end(self._search_id, state, counts.reused, counts.computed, counts.failed)

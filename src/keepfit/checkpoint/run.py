@@ -1,0 +1,223 @@
+"""`checkpoint` and the `Run` it gives."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from keepfit.checkpoint.evaluation import evaluate
+from keepfit.checkpoint.joblib_seam import installed
+from keepfit.checkpoint.progress import Counts, Progress, progress_for
+from keepfit.checkpoint.stopping import terminable
+from keepfit.store import Store, Work
+
+__all__ = ["Run", "RunSearch", "checkpoint"]
+
+
+@dataclass(frozen=True)
+class RunSearch:
+    """One call that evaluates, as a run has seen it: a search, a rung of a halving search, a cross-validation.
+
+    Parameters
+    ----------
+    id : int
+        Its number in the store.
+    label : str
+        Such as ``GridSearchCV over SVC``.
+    state : {"running", "finished", "stopped", "failed"}
+    task_count : int
+        Tasks in all.
+    reused, computed, failed : int
+        Tasks taken from the store, computed, and computed but failed.
+    best_score : float or None
+        The best score of a single task.
+    """
+
+    id: int
+    label: str
+    state: str
+    task_count: int
+    reused: int
+    computed: int
+    failed: int
+    best_score: float | None
+
+
+class Run:
+    """What happened inside a ``keepfit.checkpoint`` block. Stays readable after it.
+
+    Attributes
+    ----------
+    reused : int
+        Tasks whose results came from the store.
+    computed : int
+        Tasks that were run, the failed ones included.
+    failed : int
+        Tasks that were run and whose fit failed.
+    searches : list of RunSearch
+        In the order in which they began.
+    notes : list of str
+        What the user was told: what could not be reused, and why.
+    """
+
+    def __init__(self, work: Work, place: str, progress: Progress) -> None:
+        self.work = work
+        self.progress = progress
+        self.occurrences: Counter[bytes] = Counter()
+        self.notes: list[str] = []
+        self._place = place
+        self._searches: list[tuple[int, Counts]] = []
+        self._states: list[str] = []
+        self._kin: set[tuple[str, ...]] = set()
+
+    @property
+    def reused(self) -> int:
+        return sum(counts.reused for _, counts in self._searches)
+
+    @property
+    def computed(self) -> int:
+        return sum(counts.computed for _, counts in self._searches)
+
+    @property
+    def failed(self) -> int:
+        return sum(counts.failed for _, counts in self._searches)
+
+    @property
+    def searches(self) -> list[RunSearch]:
+        return [
+            RunSearch(
+                id=search_id,
+                label=counts.label,
+                state=state,
+                task_count=counts.total,
+                reused=counts.reused,
+                computed=counts.computed,
+                failed=counts.failed,
+                best_score=counts.score,
+            )
+            for (search_id, counts), state in zip(self._searches, self._states, strict=True)
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Run in {self._place}: {self.reused} reused, {self.computed} computed, {self.failed} failed>"
+
+    def begins(self, search_id: int, counts: Counts) -> None:
+        """A search begins."""
+        self._searches.append((search_id, counts))
+        self._states.append("running")
+        self.progress.begin(counts)
+
+    def ends(self, state: str) -> None:
+        """The search that began last has ended."""
+        self._states[-1] = state
+        self.progress.end()
+        if state != "finished":
+            counts = self._searches[-1][1]
+            what = "stopped" if state == "stopped" else "stopped by an error"
+            kept = f"{counts.reused + counts.kept} of {counts.total} kept in {self._place}"
+            self.progress.say(f"{what}: {kept}; run the same code again to go on")
+
+    def note(self, text: str) -> None:
+        """Tell the user something, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+            self.progress.say(text)
+
+    def is_first(self, kin: tuple[str, ...]) -> bool:
+        """Whether no search of that kind was in this run before."""
+        if kin in self._kin:
+            return False
+        self._kin.add(kin)
+        return True
+
+
+@contextlib.contextmanager
+def checkpoint(store: str | os.PathLike[str] | Store, *, progress: bool | None = None) -> Iterator[Run]:
+    """Keep the work of any scikit-learn search inside the block, and go on from it.
+
+    Every (candidate, split) that finishes is kept. When the same code runs again, after Ctrl-C, SIGTERM, ``kill -9`` or
+    a power cut, what is done is not done again, and the results are those of a run without a break. A grown grid
+    computes only what is new.
+
+    Parameters
+    ----------
+    store : str, path-like or Store
+        Where finished work lives: a path (SQLite), a database URL, or an open store.
+    progress : bool, default=None
+        Whether to show progress on standard error: a bar on a terminal, a line now and then elsewhere. None is True.
+
+    Yields
+    ------
+    Run
+        ``run.reused``, ``run.computed``, ``run.failed``, and more about each search.
+
+    Raises
+    ------
+    StoreError
+        If the store cannot be opened, read or written.
+
+    Notes
+    -----
+    Works for GridSearchCV, RandomizedSearchCV, the halving searches, cross_validate, cross_val_score, learning_curve,
+    validation_curve and permutation_test_score in the thread that opened the block, on any joblib backend that is
+    active around it; ``n_jobs`` means what it always does. A backend chosen *inside* the block takes its calls
+    past keepfit. Everything else in the block runs as it would without.
+
+    A result is reused for a task in which everything that can change it is the same: estimator and parameters, data,
+    split, scorer, fit and score parameters, the code of your own classes and functions, library releases, and the
+    number of threads of the arithmetic (set ``OMP_NUM_THREADS`` to reuse work across machines and ``n_jobs``). Data are
+    compared by content, which costs about a second per gigabyte and call. What has no stable content, such as an open
+    file, is computed each time, and you are told once. So are you when nothing is reused although a similar search is
+    kept: which part differs.
+
+    An estimator with ``random_state=None`` gives another result each time; what it gave is kept and reused when the code
+    runs again. Warnings that a fit gave are not given again for a reused result, except scikit-learn's summary of failed
+    fits.
+
+    Results are committed in groups, at most 50 ms apart: ``kill -9`` loses those and what was in flight. SIGTERM raises
+    `SystemExit` in the block, unless you handle the signal yourself. Several processes may use one store at once.
+
+    Examples
+    --------
+    >>> import keepfit, tempfile
+    >>> from pathlib import Path
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> store = Path(folder.name) / "state.db"
+    >>> search = GridSearchCV(DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2, 3]}, cv=5)
+    >>> with keepfit.checkpoint(store, progress=False) as run:
+    ...     _ = search.fit(X, y)
+    >>> run.reused, run.computed
+    (0, 15)
+    >>> search.set_params(param_grid={"max_depth": [1, 2, 3, 4]})  # doctest: +ELLIPSIS
+    GridSearchCV(...)
+    >>> with keepfit.checkpoint(store, progress=False) as run:
+    ...     _ = search.fit(X, y)
+    >>> run.reused, run.computed
+    (15, 5)
+    >>> folder.cleanup()
+    """
+    with contextlib.ExitStack() as stack:
+        opened = store if isinstance(store, Store) else stack.enter_context(Store(store))
+        run = Run(opened.work, _place_of(store), progress_for(progress))
+        stack.enter_context(terminable())
+        stack.enter_context(installed(lambda tasks, engine: evaluate(run, tasks, engine)))
+        yield run
+
+
+def _place_of(store: str | os.PathLike[str] | Store) -> str:
+    """The name of a store for people: no password."""
+    place = store.url if isinstance(store, Store) else os.fspath(store)
+    if "://" not in place:
+        return place
+    from sqlalchemy import make_url
+
+    url = make_url(place)
+    database = url.database or ":memory:"
+    return database if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
