@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -12,13 +10,13 @@ from numpy.typing import NDArray
 
 from keepfit.codecs.codec import Codec, Reducing, as_record, class_name, find_codec
 from keepfit.codecs.functions import CLASS
+from keepfit.codecs.inline import all_inline, is_inline
+from keepfit.codecs.naming import part_names, part_of
 from keepfit.codecs.versions import versions_of
 from keepfit.errors import KeepfitError, UnsupportedError
-from keepfit.graph import INLINE_TYPES, Graph, Node, Ref
+from keepfit.graph import Graph, Node, Ref
 
 __all__ = ["encode"]
-
-_INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
 def encode(obj: object, *, roots: Mapping[str, object] | None = None, allow: Collection[str] = frozenset()) -> Graph:
@@ -80,7 +78,7 @@ class _Frame:
         self.codec = codec
         self.node = node
         self.name = name
-        self.pending: list[_Child] = []
+        self.pending: list[_Child | list[_Child]] = []
         self.waiting: list[tuple[Any, Any, int]] = []
 
 
@@ -117,10 +115,10 @@ class _Walk:
             frame = stack[-1]
             if frame.pending:
                 child = frame.pending.pop()
-                if type(child) is list:
-                    self._open_group(child)
-                else:
+                if isinstance(child, _Child):
                     self._place(child)
+                else:
+                    self._open_group(child)
             else:
                 stack.pop()
                 self._finish(frame)
@@ -128,16 +126,16 @@ class _Walk:
 
     def _place(self, child: _Child) -> None:
         value = child.value
-        if _is_inline(value):
+        if is_inline(value):
             child.container[child.key] = value
             return
         known = self._memo.get(id(value))
-        if type(known) is Ref:
-            child.container[child.key] = known
-        elif known is not None:
-            self._close_cycle(*known, child)
-        else:
+        if known is None:
             self._open(child)
+        elif isinstance(known, Ref):
+            child.container[child.key] = known
+        else:
+            self._close_cycle(*known, child)
 
     def _close_cycle(self, frame: _Frame, member: int, child: _Child) -> None:
         if not frame.codec.cyclic:
@@ -174,17 +172,16 @@ class _Walk:
         if live.keys:
             node.keys = _values(live.keys, children, ("keys",))
         if live.items:
-            node.items = _values(live.items, children, live.keys if live.keys else _part_names(live))
+            node.items = _values(live.items, children, live.keys if live.keys else part_names(live))
         if children:
             self._alive.append(live)
             frame.pending = self._grouped(children)
         self._stack.append(frame)
 
-    def _grouped(self, children: list[_Child]) -> list[Any]:
+    def _grouped(self, children: list[_Child]) -> list[_Child | list[_Child]]:
         """Children in the order to be popped, with enough of one type that stand together as a list: one group."""
         if len(children) < _GROUP_MIN:
-            children.reverse()
-            return children
+            return [*reversed(children)]
         by_type: dict[type, list[_Child]] = {}
         seen: set[int] = set()
         for child in children:
@@ -193,7 +190,7 @@ class _Walk:
                 by_type.setdefault(type(child.value), []).append(child)
         groups = [group for cls, group in by_type.items() if len(group) >= _GROUP_MIN and _codec_of(cls).groups]
         grouped = {id(child) for group in groups for child in group}
-        pending: list[Any] = [*groups, *(child for child in children if id(child) not in grouped)]
+        pending: list[_Child | list[_Child]] = [*groups, *(child for child in children if id(child) not in grouped)]
         pending.reverse()
         return pending
 
@@ -210,16 +207,18 @@ class _Walk:
             self._alive.append(live)
             live = as_record(live)
             alike.setdefault(_signature(live), []).append((child, live))
+        groups: list[list[tuple[_Child, Node]]] = []
+        alone: list[_Child] = []
+        for signature, members in alike.items():
+            if signature is None or len(members) < _GROUP_MIN:
+                alone.extend(child for child, _ in members)
+            else:
+                groups.append(members)
         pending = self._stack[-1].pending
-        for key, members in alike.items():
-            if key is None or len(members) < _GROUP_MIN:
-                pending.extend(child for child, _ in reversed(members))
-        for key, members in alike.items():
-            if key is not None and len(members) >= _GROUP_MIN:
-                self._push_group(codec, members)
-                return_to = [m for k, m in alike.items() if k is not None and len(m) >= _GROUP_MIN and k != key]
-                pending.extend([child for child, _ in group] for group in return_to)
-                return
+        pending.extend(reversed(alone))
+        pending.extend([child for child, _ in members] for members in groups[1:])
+        if groups:
+            self._push_group(codec, groups[0])
 
     def _push_group(self, codec: Codec, members: list[tuple[_Child, Node]]) -> None:
         first = members[0][1]
@@ -245,7 +244,7 @@ class _Walk:
 
     def _add_column(self, frame: _Frame, name: str, column: list[Any]) -> None:
         node, first = frame.node, column[0]
-        if _all_inline(column):
+        if all_inline(column):
             if all(value is first or (type(value) is type(first) and value == first) for value in column) and not (
                 type(first) is float and first == 0
             ):
@@ -259,7 +258,7 @@ class _Walk:
             frame.pending.insert(0, _Child(node.state, name, first, name))
             return
         node.columns[name] = column
-        children = [_Child(column, number, value, name) for number, value in enumerate(column) if not _is_inline(value)]
+        children = [_Child(column, number, value, name) for number, value in enumerate(column) if not is_inline(value)]
         frame.pending[:0] = self._grouped(children)
 
     def _finish(self, frame: _Frame) -> None:
@@ -325,29 +324,10 @@ def _codec_of(cls: type) -> Codec:
     return codec
 
 
-def _is_inline(value: Any) -> bool:
-    kind = type(value)
-    if kind is str:
-        return bool(value.isascii()) or _is_utf8(value)
-    if kind is int:
-        return bool(_INT_MIN <= value <= _INT_MAX)
-    if kind is float:
-        return math.isfinite(value)
-    return kind in INLINE_TYPES
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:  # a lone surrogate
-        return False
-    return True
-
-
 def _fields(state: Mapping[str, Any], children: list[_Child]) -> dict[str, Any]:
     out = dict(state)
     for name, value in state.items():
-        if not _is_inline(value):
+        if not is_inline(value):
             children.append(_Child(out, name, value, name))
     return out
 
@@ -355,48 +335,11 @@ def _fields(state: Mapping[str, Any], children: list[_Child]) -> dict[str, Any]:
 def _values(values: Iterable[Any], children: list[_Child], parts: Any) -> list[Any]:
     """A copy of `values`, with what does not stand inline noted in `children` under the names in `parts`."""
     out = list(values)
-    if _all_inline(out):
+    if all_inline(out):
         return out
     named = len(parts) == len(out)
     for place, value in enumerate(out):
-        if not _is_inline(value):
-            part = _part(value, parts[place] if named else place)
+        if not is_inline(value):
+            part = part_of(value, parts[place] if named else place)
             children.append(_Child(out, place, value, part))
     return out
-
-
-def _all_inline(values: list[Any]) -> bool:
-    types = set(map(type, values))
-    if not types <= INLINE_TYPES:
-        return False
-    if types == {int}:
-        return min(values) >= _INT_MIN and max(values) <= _INT_MAX
-    if types == {str}:
-        return all(map(str.isascii, values)) or all(map(_is_utf8, values))
-    if types == {float}:
-        return bool(np.isfinite(values).all())
-    return all(map(_is_inline, values))
-
-
-def _part_names(live: Node) -> list[Any]:
-    """The items of a named tuple such as a pipeline's ``("scale", scaler)`` are told by its name alone."""
-    items = live.items
-    if live.type == "tuple" and len(items) > 1 and _is_name(items[0]):
-        return [items[0], "", *range(2, len(items))]
-    return list(range(len(items)))
-
-
-def _part(value: Any, part: Any) -> str:
-    if type(value) is tuple and len(value) > 1 and _is_name(value[0]) and type(part) is int:
-        return str(value[0])
-    return part if type(part) is str and _is_name(part) else _readable(part)
-
-
-def _is_name(value: Any) -> bool:
-    return type(value) is str and value.isidentifier() and len(value) <= 80
-
-
-def _readable(part: Any) -> str:
-    if type(part) is str:
-        return re.sub(r"[^\w -]", "_", part)[:80] if part else ""
-    return str(part) if type(part) in (int, bool, float) else "item"

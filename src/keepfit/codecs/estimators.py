@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -189,7 +190,7 @@ def _native() -> dict[str, Codec]:
 
 
 @cache
-def _checks() -> dict[str, Any]:
+def _checks() -> Mapping[str, Any]:
     from keepfit.codecs.checks import CHECKS
 
     return CHECKS

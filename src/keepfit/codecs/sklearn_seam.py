@@ -84,7 +84,7 @@ def predictor_record_dtype() -> np.dtype[Any]:
 
 @cache
 def private_class(name: str) -> type | None:
-    """A private class of a closed table (losses, metrics, neighbour trees), by its full name; None where there is none."""
+    """A private class of a closed table (losses, metrics, neighbour trees), by its full name, or None."""
     module, _, last = name.rpartition(".")
     found = getattr(import_module(module), last, None)
     return found if isinstance(found, type) else None

@@ -70,7 +70,7 @@ _FIELDS: dict[str, Any] = {
     "values": np.ndarray,
 }
 
-#: Trees are checked together until they have this many nodes: numpy's cost per call is shared, and the copy stays small.
+#: Trees are checked together up to this many nodes: numpy's cost per call is shared, and the copy stays small.
 _NODES_TOGETHER = 20_000
 
 
@@ -171,7 +171,7 @@ def check_children(
 
 def depth_of(above: NDArray[Any]) -> NDArray[Any]:
     """The depth of each node, from its parent, by pointer doubling: a pass for each binary digit of the depth."""
-    depth = (above != np.arange(len(above))).astype(np.intp)
+    depth: NDArray[Any] = (above != np.arange(len(above))).astype(np.intp)
     while True:
         step = depth[above]
         if not step.any():
