@@ -25,14 +25,15 @@ def main() -> int:
 
     wanted = sys.argv[1:] or list(estimator_cases.CATEGORIES)
     total = good = 0
-    print(f"{'category':<30}{'equal':>7}{'of':>7}{'seconds':>9}")
+    print(f"{'category':<30}{'equal':>7}{'of':>7}{'not fitted':>12}{'seconds':>9}")
     for category in wanted:
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             found = round_trips.run([category], Path(folder))[category]
         problems = {label: problem for label, problem in found.items() if problem}
         equal, seconds = len(found) - len(problems), time.perf_counter() - started
-        print(f"{category:<30}{equal:>7}{len(found):>7}{seconds:>9.1f}")
+        unfitted = len(found) if category == "unfitted" else sum(label.endswith("(unfitted)") for label in found)
+        print(f"{category:<30}{equal:>7}{len(found):>7}{unfitted:>12}{seconds:>9.1f}")
         print("".join(f"    {label}: {problem[:300]}\n" for label, problem in problems.items()), end="")
         total += len(found)
         good += equal

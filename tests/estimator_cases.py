@@ -85,7 +85,7 @@ def _case(label: str, model: Any, X: Any, y: Any) -> Iterator[Case]:
     except InvalidParameterError:
         return
     except Exception:  # what scikit-learn refuses to fit is not ours to judge
-        yield label, model, None
+        yield f"{label} (unfitted)", model, None
         return
     # A copy, and few rows: some estimators compare X with what they were fitted on by identity.
     yield label, fitted, copy.deepcopy(X)

@@ -76,14 +76,17 @@ def check(file: Path, model: Any) -> tuple[str, str]:
 
 
 def _differences(file: Path, model: Any, expected: dict[str, Any]) -> str:
-    if keepfit.dumps(model) != file.read_bytes():
-        return "the bytes of the loaded model are others"
+    again = keepfit.dumps(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         original = pickle.loads(expected["model"])
-        if keepfit.dumps(original) != expected["bytes of a copy"]:
-            return "the bytes depend on the process"
-        return _other_behaviour(model, original, expected)
+        copy_again = keepfit.dumps(original)
+        found = _other_behaviour(model, original, expected)
+    if found:
+        return found
+    if again != file.read_bytes():
+        return "the bytes of the loaded model are others"
+    return "the bytes depend on the process" if copy_again != expected["bytes of a copy"] else ""
 
 
 def _other_behaviour(model: Any, original: Any, expected: dict[str, Any]) -> str:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from keepfit.errors import KeepfitError, KeepfitWarning
 
 if TYPE_CHECKING:
+    from keepfit.checkpoint import Run
     from keepfit.store import SearchInfo, Store
 
 __all__ = ["Keeper", "opened", "plain"]
@@ -24,28 +25,28 @@ class Keeper:
 
     Parameters
     ----------
-    store : Store or None
+    store : Store, default=None
+    run : Run, default=None
+        The checkpoint block that the searches are in.
     """
 
-    def __init__(self, store: Store | None) -> None:
+    def __init__(self, store: Store | None = None, run: Run | None = None) -> None:
         self._store = store
+        self._run = run
         self._search: SearchInfo | None = None
         self._identity: str | None = None
 
     @contextlib.contextmanager
-    def watched(self, name: str, search: Any, n_splits: int) -> Iterator[None]:
-        """Note which search of the store the block is."""
+    def watched(self) -> Iterator[None]:
+        """Note which search of the store the one in the block is."""
         self._search = None
-        if self._store is None:
-            yield
-            return
-        newest = max((one.id for one in self._store.work.searches()), default=0)
+        before = len(self._run.searches) if self._run else 0
         yield
-        tasks = len(search.cv_results_["params"]) * n_splits
-        new = [one for one in self._store.work.searches() if one.id > newest and one.task_count == tasks]
-        # Other processes may have begun searches meanwhile: what cannot be told apart is not used.
+        if self._store is None or self._run is None:
+            return
+        new = {one.id for one in self._run.searches[before:]}
         if len(new) == 1:
-            self._search = new[0]
+            self._search = next(one for one in self._store.work.searches() if one.id in new)
 
     def recall(self, name: str, params: Mapping[str, Any], estimator: Any) -> Any:
         """The model that the store has of the same search and parameters, or None.
@@ -92,15 +93,14 @@ class Keeper:
 def opened(place: str | os.PathLike[str] | Store | None, progress: bool | None) -> Iterator[Keeper]:
     """A keeper for a store, inside `keepfit.checkpoint`; for None, one that keeps nothing."""
     if place is None:
-        yield Keeper(None)
+        yield Keeper()
         return
     from keepfit.checkpoint import checkpoint
     from keepfit.store import Store
 
     with contextlib.ExitStack() as stack:
         store = place if isinstance(place, Store) else stack.enter_context(Store(place))
-        stack.enter_context(checkpoint(store, progress=progress))
-        yield Keeper(store)
+        yield Keeper(store, stack.enter_context(checkpoint(store, progress=progress)))
 
 
 def plain(value: Any) -> Any:

@@ -74,12 +74,13 @@ def test_other_data_have_a_leaderboard_of_their_own(searched, run, iris):
     assert len(json.loads(run("leaderboard", "--json", "--limit", "50").stdout)) == 7
 
 
+@pytest.mark.filterwarnings("default")
 def test_fits_that_fail_are_told_with_their_traceback(run, csv):
-    # A split has 100 rows to fit on: 200 neighbours cannot be found.
-    arguments = ("search", csv, "--target", "species", "--models", "knn", "--cv", "3", "--no-progress")
-    with pytest.warns(UserWarning, match=r"fits failed|non-finite|fit"):
-        run(*arguments, "--grid", "knn.n_neighbors=5,200")
-    assert "n_neighbors" in run("status", "--failures").stdout
+    words = ("--target", "species", "--models", "lr", "--grid", "lr.C=1,-1", "--cv", "3", "--no-progress")
+    result = run("search", csv, *words)
+    assert "3 fits failed out of a total of 6" in result.stderr
+    assert "3 failed" in result.stderr
+    assert "The 'C' parameter of LogisticRegression must be" in run("status", "--failures").stdout
 
 
 def test_a_regression_on_mixed_columns_with_gaps(run):

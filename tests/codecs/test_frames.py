@@ -274,7 +274,7 @@ class _Mine:
         (lambda: pd.offsets.DateOffset(months=3), "no alias"),
         (lambda: pd.array([[1]], dtype=pd.ArrowDtype(pa.list_(pa.int64()))), "Arrow's type"),
         (lambda: pd.Series([{"a": 1}], dtype=pd.ArrowDtype(pa.struct([("a", pa.int8())]))), "Arrow's type"),
-        (lambda: pd.Timestamp("0001-01-01").as_unit("s").tz_localize(dt.timezone.utc), "calendar"),
+        (lambda: pd.Timestamp("0001-01-01").as_unit("s").tz_localize(dt.UTC), "calendar"),
     ],
 )
 def test_what_cannot_be_kept_exactly_is_refused(make: Callable[[], Any], words: str) -> None:

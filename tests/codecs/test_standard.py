@@ -103,6 +103,13 @@ def test_a_partial_of_a_partial_is_not_merged() -> None:
     assert built[0]() == 3
 
 
+def test_a_partial_that_asks_for_a_million_jobs_is_held_to_what_is_honest() -> None:
+    changes: list[str] = []
+    partial = functools.partial(np.sum, n_jobs=10**6)
+    assert codecs.decode(codecs.encode(partial), changes=changes).keywords["n_jobs"] < 10_000
+    assert changes
+
+
 def test_containers_that_hold_themselves_come_back() -> None:
     for empty, put in [
         (deque(maxlen=5), lambda box: box.append(box)),

@@ -25,6 +25,7 @@ from types import (
 from typing import Any, NamedTuple
 
 from keepfit.checkpoint.origins import file_digest, is_importable, release_of, release_of_file
+from keepfit.checkpoint.effects import written_outside
 from keepfit.checkpoint.walk import NoIdentityError, Walk, Writer
 
 __all__ = ["CODE_WRITERS", "write_code"]
@@ -75,10 +76,11 @@ def _write_bytecode(walk: Walk, code: CodeType) -> None:
 
 def _write_function(walk: Walk, function: Any) -> None:
     walk.met[id(function)] = function
-    if _write_by_name(walk, function):
+    if _write_by_name(walk, function) or walk.again(function):
         return
-    if walk.again(function):
-        return
+    outside = written_outside(function)
+    if outside is not None:
+        raise NoIdentityError(f"{function.__qualname__} writes to {outside}, which is outside of it")
     walk.mark(b"U")
     _write_bytecode(walk, function.__code__)
     walk.add(function.__defaults__)

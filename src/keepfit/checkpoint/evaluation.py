@@ -14,6 +14,7 @@ from keepfit.checkpoint.joblib_seam import Engine, TaskCall
 from keepfit.checkpoint.progress import Counts, Progress
 from keepfit.checkpoint.recording import Recorder
 from keepfit.checkpoint.walk import NoIdentityError
+from keepfit.checkpoint.warned import Warned, warn_again
 from keepfit.errors import KeepfitError, UnsupportedError
 from keepfit.persistence import dumps, loads
 from keepfit.store import FinishedTask, SearchRecord, Work
@@ -54,17 +55,19 @@ class _Call:
         self._label = sklearn_seam.label_of(evaluation, self._arguments[0])
         threads = thread_text(engine.worker_environment())
         self._identities = Identities(evaluation, tasks[0][0], threads, journal.occurrences)
+        self._warned: dict[int, list[Warned]] = {}
+        self._names = [self._identity(arguments) for arguments in self._arguments]
         self._search_id = 0
         self._counts = Counts(self._label, len(tasks))
         self._splits: dict[int, int] = {}
         self._candidates: dict[int, str] = {}
 
     def run(self) -> list[Any]:
-        self._names = [self._identity(arguments) for arguments in self._arguments]
         results = self._look_up()
         self._begin(results)
         state = "failed"
         try:
+            self._replay(results)
             todo = [number for number in range(len(self._tasks)) if number not in results]
             computed = self._compute(todo) if todo else []
             results.update(zip(todo, computed, strict=True))
@@ -90,7 +93,8 @@ class _Call:
         for number, name in enumerate(self._names):
             if name in found:
                 try:
-                    results[number] = loads(found[name], trusted=self._trusted(self._arguments[number]))
+                    kept = loads(found[name], trusted=self._trusted(self._arguments[number]))
+                    results[number], self._warned[number] = kept["result"], kept["warnings"]
                 except KeepfitError as error:
                     self._journal.note(f"{self._label}: a kept result cannot be read, so it is computed: {error}")
         return results
@@ -109,18 +113,23 @@ class _Call:
         self._search_id = work.begin(SearchRecord(self._kind, self._label, parts, len(self._tasks)))
         if results:
             work.reuse(self._search_id, [name for number in results if (name := self._names[number]) is not None])
-        for number, result in results.items():
+        for result in results.values():
             counts.add_score(sklearn_seam.outcome_of(self._kind, result).score)
-            sklearn_seam.notify_callbacks(self._arguments[number])
         counts.reused = len(results)
         self._journal.begins(self._search_id, counts)
 
+    def _replay(self, results: Mapping[int, Any]) -> None:
+        """Let reused results be seen as computed ones are."""
+        for number, result in results.items():
+            sklearn_seam.replay(self._arguments[number], result)
+            warn_again(self._warned[number])
+
     def _compute(self, todo: list[int]) -> list[Any]:
         tasks = [self._tasks[number] for number in todo]
-        with Recorder(self._journal.work, lambda at, result: self._record(todo[at], result), self._committed) as kept:
-            return self._engine.run(tasks, kept.add)
+        with Recorder(self._journal.work, lambda at, *what: self._record(todo[at], *what), self._committed) as recorder:
+            return self._engine.run(tasks, recorder.add)
 
-    def _record(self, number: int, result: Any) -> FinishedTask | None:
+    def _record(self, number: int, result: Any, warned: list[Warned]) -> FinishedTask | None:
         """What is kept of a result; None if it cannot be."""
         outcome = sklearn_seam.outcome_of(self._kind, result)
         self._counts.add_score(None if outcome.failure else outcome.score)
@@ -129,7 +138,7 @@ class _Call:
         if name is None:
             return None
         try:
-            payload = dumps(result)
+            payload = dumps({"result": result, "warnings": warned})
         except UnsupportedError as error:
             self._journal.note(f"{self._label}: computed, not kept: {error}")
             return None

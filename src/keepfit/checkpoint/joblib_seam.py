@@ -30,11 +30,15 @@ from joblib.parallel import (
 )
 
 from keepfit.checkpoint import sklearn_seam
+from keepfit.checkpoint.warned import Warned, call
 
 __all__ = ["Engine", "Evaluate", "TaskCall", "installed"]
 
 #: A delayed call: function, positional and named arguments.
 TaskCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+#: Takes the number of a task, its result, and the warnings it gave.
+Arrived = Callable[[int, Any, list[Warned]], None]
 
 #: Settings that a Parallel object has, and those it gives its backend only. The engine gets them as they are.
 _OF_PARALLEL = ("verbose", "pre_dispatch", "batch_size")
@@ -71,14 +75,15 @@ class Engine:
         environment: Mapping[str, str] = self._backend._prepare_worker_env(n_jobs=self.worker_count)
         return environment
 
-    def run(self, tasks: Sequence[TaskCall], arrived: Callable[[int, Any], None]) -> list[Any]:
+    def run(self, tasks: Sequence[TaskCall], arrived: Arrived) -> list[Any]:
         """Run tasks.
 
         Parameters
         ----------
         tasks : sequence of (function, args, kwargs)
         arrived : callable
-            Gets the number of a task and its result as soon as there is one, in any thread of this process.
+            Gets the number of a task, its result as soon as there is one, and the warnings it gave in this process. In
+            any thread.
 
         Returns
         -------
@@ -88,15 +93,21 @@ class Engine:
         if self.worker_count == 1:
             results = []
             for number, (function, args, kwargs) in enumerate(tasks):
-                results.append(function(*args, **kwargs))
-                arrived(number, results[-1])
+                result, warned = call(function, args, kwargs)
+                results.append(result)
+                arrived(number, result, warned)
             return results
         told: set[int] = set()
-        with _listening(self._backend, tasks, lambda number, result: (told.add(number), arrived(number, result))):
+
+        def tell(number: int, result: Any) -> None:
+            told.add(number)
+            arrived(number, result, [])
+
+        with _listening(self._backend, tasks, tell):
             results = self.pass_on(iter(tasks))
         for number, result in enumerate(results):
             if number not in told:  # the backend fell back to another one that nobody listened to
-                arrived(number, result)
+                arrived(number, result, [])
         return results
 
     def pass_on(self, tasks: Iterator[TaskCall]) -> list[Any]:
@@ -107,12 +118,13 @@ class Engine:
         return results
 
 
+#: Runs the evaluations of one call through the engine, as far as needed, and gives all results in order.
 Evaluate = Callable[[list[TaskCall], Engine], list[Any]]
 
 
 @contextlib.contextmanager
 def _listening(
-    backend: ParallelBackendBase, tasks: Sequence[TaskCall], arrived: Callable[[int, Any], Any]
+    backend: ParallelBackendBase, tasks: Sequence[TaskCall], arrived: Callable[[int, Any], None]
 ) -> Iterator[None]:
     """Hear of each result when the backend gives it to joblib. What workers get stays as it is.
 
@@ -234,7 +246,8 @@ class _Passage(_Backend):
         self._settings: dict[str, Any] = {}
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
-        return max(2, self._engine_backend.effective_n_jobs(n_jobs))  # joblib goes round a backend that says 1
+        count: int = self._engine_backend.effective_n_jobs(n_jobs)
+        return max(2, count)  # joblib goes round a backend that says 1
 
     def configure(self, n_jobs: int = 1, parallel: Any = None, **settings: Any) -> int:
         count = self.effective_n_jobs(n_jobs)

@@ -96,7 +96,7 @@ class Lines(Progress):
             self._line(self._counts.rate_text(self._last_s - self._start_s))
 
     def end(self) -> None:
-        self._line(f"in {duration_text(time.monotonic() - self._start_s)}")
+        self._line(f"in {duration_text(time.monotonic() - self._start_s)}" if self._counts.computed else "")
 
     def _line(self, times: str) -> None:
         self.say(f"{self._counts.label}: {self._counts.text()}{', ' if times else ''}{times}")
@@ -116,7 +116,8 @@ class Bar(Progress):
 
     def begin(self, counts: Counts) -> None:
         from rich.console import Console
-        from rich.progress import BarColumn, Progress as RichProgress, TextColumn
+        from rich.progress import BarColumn, TextColumn
+        from rich.progress import Progress as RichProgress
 
         self._counts, self._start_s = counts, time.monotonic()
         columns = (TextColumn("{task.fields[label]}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))

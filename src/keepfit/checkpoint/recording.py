@@ -8,9 +8,12 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any
 
+from keepfit.checkpoint.warned import Warned
 from keepfit.store import FinishedTask, Work
 
 __all__ = ["Recorder"]
+
+_Arrival = tuple[int, Any, list[Warned]]
 
 #: The least time between two commits. A kill loses what came in since the last one.
 _PERIOD_S = 0.05
@@ -23,7 +26,7 @@ class Recorder:
     ----------
     work : Work
     describe : callable
-        Makes the record of a task from its number and result; None for one that is not to be kept.
+        Makes the record of a task from its number, result and warnings; None for one that is not to be kept.
     committed : callable
         Told of the records that are on the disk now and of how many results came that are not to be kept.
 
@@ -36,25 +39,25 @@ class Recorder:
     def __init__(
         self,
         work: Work,
-        describe: Callable[[int, Any], FinishedTask | None],
+        describe: Callable[[int, Any, list[Warned]], FinishedTask | None],
         committed: Callable[[Sequence[FinishedTask], int], None],
     ) -> None:
         self._work = work
         self._describe = describe
         self._committed = committed
-        self._arrived: list[tuple[int, Any]] = []
+        self._arrived: list[_Arrival] = []
         self._change = threading.Condition()
         self._closing = False
         self._waiting = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._write, name="keepfit-recorder", daemon=True)
 
-    def add(self, number: int, result: Any) -> None:
+    def add(self, number: int, result: Any, warned: list[Warned]) -> None:
         """Take a result, from any thread."""
         if self._error is not None:
             raise self._error
         with self._change:
-            self._arrived.append((number, result))
+            self._arrived.append((number, result, warned))
             if self._waiting:
                 self._change.notify()
 
@@ -79,7 +82,7 @@ class Recorder:
         except BaseException as error:  # raised in the thread that computes
             self._error = error
 
-    def _next(self) -> list[tuple[int, Any]]:
+    def _next(self) -> list[_Arrival]:
         """Wait for results; none means that all are written."""
         with self._change:
             while not self._arrived and not self._closing:
@@ -89,11 +92,11 @@ class Recorder:
             arrived, self._arrived = self._arrived, []
         return arrived
 
-    def _commit(self, arrived: list[tuple[int, Any]]) -> bool:
+    def _commit(self, arrived: list[_Arrival]) -> bool:
         if not arrived:
             return False
         start_s = time.monotonic()
-        records = [record for number, result in arrived if (record := self._describe(number, result)) is not None]
+        records = [record for arrival in arrived if (record := self._describe(*arrival)) is not None]
         if records:
             self._work.commit(records)
         self._committed(records, len(arrived) - len(records))

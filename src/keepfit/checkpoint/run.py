@@ -173,9 +173,9 @@ def checkpoint(store: str | os.PathLike[str] | Store, *, progress: bool | None =
     file, is computed each time, and you are told once. So are you when nothing is reused although a similar search is
     kept: which part differs.
 
-    An estimator with ``random_state=None`` gives another result each time; what it gave is kept and reused when the code
-    runs again. Warnings that a fit gave are not given again for a reused result, except scikit-learn's summary of failed
-    fits.
+    An estimator with ``random_state=None`` gives another result each time; what it gave is kept, and reused when the
+    code runs again. Warnings that a fit gave are given again with a reused result where ``n_jobs`` is 1; those of
+    worker processes are seen once, on their standard error.
 
     Results are committed in groups, at most 50 ms apart: ``kill -9`` loses those and what was in flight. SIGTERM raises
     `SystemExit` in the block, unless you handle the signal yourself. Several processes may use one store at once.

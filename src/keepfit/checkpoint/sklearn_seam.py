@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 from keepfit.checkpoint.walk import NoIdentityError
+from keepfit.checkpoint.warned import raising_filters
 
 __all__ = [
     "EVALUATIONS",
@@ -30,8 +32,8 @@ __all__ = [
     "for_identity",
     "is_searching",
     "label_of",
-    "notify_callbacks",
     "outcome_of",
+    "replay",
     "structure",
     "without_effect",
 ]
@@ -106,7 +108,10 @@ def configuration(function: Any) -> dict[str, Any]:
         from sklearn import get_config
 
         config = get_config()
-    return {name: config[name] for name in sorted(config) if name not in _DISPLAY}
+    settings = {name: config[name] for name in sorted(config) if name not in _DISPLAY}
+    filters = getattr(function, "warning_filters", None)  # from scikit-learn 1.7
+    settings["warnings that are errors"] = raising_filters(warnings.filters if filters is None else filters)
+    return settings
 
 
 @dataclass(frozen=True)
@@ -252,9 +257,28 @@ def callbacks_of(arguments: Mapping[str, Any]) -> list[str]:
 _BAR = "sklearn.callback._progressbar.ProgressBar"
 
 
-def notify_callbacks(arguments: Mapping[str, Any]) -> None:
-    """Tell progress bars that a task is done that was not run."""
+def replay(arguments: Mapping[str, Any], result: Any) -> None:
+    """Let those see a reused result who watch the search: progress bars, and readers of what ``verbose`` prints."""
     context, caller = arguments.get("callback_ctx"), arguments.get("caller")
     if context is not None and getattr(caller, "_skl_callbacks", None):
         context.call_on_fit_task_begin(estimator=caller)
         context.call_on_fit_task_end(estimator=caller)
+    verbose = arguments.get("verbose")
+    if verbose is not None and verbose > 1:
+        print(_kept_line(arguments, result, scores=verbose > 2))
+
+
+def _kept_line(arguments: Mapping[str, Any], result: Mapping[str, Any], *, scores: bool) -> str:
+    split = arguments.get("split_progress")
+    place = f"CV {split[0] + 1}/{split[1]}" if split else "CV"
+    facts = [f"{name}={value}" for name, value in (arguments.get("parameters") or {}).items()]
+    if scores:
+        test = _by_name(result["test_scores"])
+        train = _by_name(result.get("train_scores", {}))
+        for name, score in test.items():
+            facts.append(f"{name}=(train={train[name]:.3f}, test={score:.3f})" if train else f"{name}={score:.3f}")
+    return f"[{place}] KEPT {', '.join(facts)}"
+
+
+def _by_name(scores: Any) -> Mapping[str, float]:
+    return scores if isinstance(scores, dict) else {"score": scores}

@@ -215,6 +215,8 @@ def write_instance(walk: Walk, obj: Any, *, without: frozenset[str] = frozenset(
     cls = type(obj)
     if isinstance(obj, Iterator):
         raise NoIdentityError(f"a {cls.__qualname__} gives its items only once")
+    if isinstance(obj, (list, dict, set)) and _is_shared_on_purpose(obj):
+        raise NoIdentityError(f"a {cls.__qualname__} is never copied, so that others see what a fit puts in it")
     if walk.again(obj):
         return True
     if cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__ and _is_plain(obj):
@@ -241,6 +243,11 @@ def write_instance(walk: Walk, obj: Any, *, without: frozenset[str] = frozenset(
         else:
             walk.add(part)
     return True
+
+
+def _is_shared_on_purpose(obj: Any) -> bool:
+    copy = getattr(type(obj), "__deepcopy__", None)
+    return copy is not None and copy(obj, {}) is obj
 
 
 def _is_plain(obj: Any) -> bool:

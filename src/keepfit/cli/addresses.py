@@ -11,7 +11,7 @@ from keepfit.errors import FormatError, StoreError
 if TYPE_CHECKING:
     from keepfit.store import Store
 
-__all__ = ["Address", "check_database", "is_store", "open_store", "parse"]
+__all__ = ["Address", "check_database", "is_store", "names_of", "open_store", "parse"]
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -100,6 +100,19 @@ def open_store(place: str) -> Store:
     from keepfit.store import Store
 
     return Store(place, create=False)
+
+
+def names_of(store: Store) -> dict[str | None, str]:
+    """The name of the model that came of searches over an estimator, by the digest of that estimator."""
+    digests = {one.id: one.parts.get("estimator") for one in store.work.searches()}
+    found: dict[str | None, str] = {}
+    for name in store:
+        for info in store.versions(name):
+            search = info.metadata.get("search")
+            digest = digests.get(search) if isinstance(search, int) else None
+            if digest is not None:
+                found[digest] = name
+    return found
 
 
 def _choices(place: str, store: Store) -> str:

@@ -70,27 +70,18 @@ def _searches(store: Store, search_id: int | None) -> Sequence[SearchInfo]:
 
 
 def _lines(store: Store, searches: Sequence[SearchInfo], limit: int, per_model: bool) -> list[_Line]:
-    names = _names(store)
+    from keepfit.cli.addresses import names_of
+
+    names = names_of(store)
     best: dict[tuple[str, ...], _Line] = {}
     for search in searches:  # the newest first: what was reused later counts once
-        name = names.get(search.id, search.label)
+        name = names.get(search.parts.get("estimator"), search.label)
         for candidate in store.work.candidates(search.id, limit=1 if per_model else limit):
             key = (name,) if per_model else (search.parts.get("estimator", name), candidate.candidate)
             known = best.get(key)
             if known is None or _score(candidate) > _score(known[1]):
                 best[key] = (name, candidate)
     return sorted(best.values(), key=lambda line: -_score(line[1]))[:limit]
-
-
-def _names(store: Store) -> dict[int, str]:
-    """The name of the model that came of a search."""
-    found: dict[int, str] = {}
-    for name in store:
-        for info in store.versions(name):
-            search = info.metadata.get("search")
-            if isinstance(search, int):
-                found[search] = name
-    return found
 
 
 def _score(candidate: CandidateInfo) -> float:

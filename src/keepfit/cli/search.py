@@ -65,7 +65,7 @@ def command(data: str, target: str, store: str, cv: int, as_json: bool, **option
         searched = _search(prepared, models, cv, options, kept)
         _tell_plan(data, searched, prepared, cv)
         before = max((one.id for one in kept.work.searches()), default=0)
-        _fit(searched, prepared, store)
+        _fit(searched, prepared, kept, store)
         result = _result(searched, kept, before)
     if as_json:
         write_json(result)
@@ -132,13 +132,15 @@ def _tell_plan(data: str, search: ModelSearchCV, prepared: Prepared, cv: int) ->
     say(f"{total} candidates ({listed}), {cv} splits each: {total * cv:,} fits, judged by {search.scoring}")
 
 
-def _fit(search: ModelSearchCV, prepared: Prepared, store: str) -> None:
+def _fit(search: ModelSearchCV, prepared: Prepared, store: Store, place: str) -> None:
     from sklearn.exceptions import NotFittedError
 
     try:
         search.fit(prepared.X, prepared.y.to_numpy())
-    except KeyboardInterrupt:
-        say(f"stopped; what is done is kept in {store}. Run the same command again to go on")
+    except (KeyboardInterrupt, SystemExit):
+        newest = store.work.searches()[:1]
+        if search.progress is False or not newest or newest[0].state != "stopped":  # else progress has said it
+            say(f"stopped; what is done is kept in {place}; run the same command again to go on")
         raise
     except (ValueError, NotFittedError) as error:
         raise KeepfitError(f"no model could be fitted: {error}") from error

@@ -27,7 +27,7 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
     """Show the searches in STORE: how far they are, what was reused, what failed."""
-    from keepfit.cli.addresses import open_store
+    from keepfit.cli.addresses import names_of, open_store
 
     with open_store(store) as opened:
         searches = opened.work.searches()[:limit]
@@ -38,7 +38,8 @@ def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
         elif failures:
             _show_failures(searches, opened.work)
         else:
-            click.echo(table(_HEADERS, [_row(one) for one in searches]))
+            names = names_of(opened)
+            click.echo(table(_HEADERS, [_row(one, names) for one in searches]))
             if any(one.failed for one in searches):
                 click.echo(f"keepfit status {store} --failures shows what went wrong")
 
@@ -46,10 +47,11 @@ def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
 _HEADERS = ("search", "what", "state", "done", "of", "reused", "failed", "best", "last work")
 
 
-def _row(one: SearchInfo) -> tuple[object, ...]:
+def _row(one: SearchInfo, names: dict[str | None, str]) -> tuple[object, ...]:
+    what = names.get(one.parts.get("estimator"), one.label)
     done = one.reused + one.computed
     counts = (f"{done:,}", f"{one.task_count:,}", f"{one.reused:,}", f"{one.failed:,}")
-    return (one.id, one.label, one.state, *counts, number(one.best_score), when(one.updated_at))
+    return (one.id, what, one.state, *counts, number(one.best_score), when(one.updated_at))
 
 
 def _as_dict(one: SearchInfo, work: Work, failures: bool) -> dict[str, Any]:

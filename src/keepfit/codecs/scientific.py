@@ -26,7 +26,8 @@ class _BSpline(Codec):
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         _refuse_unknown_attributes(obj)
-        t, c = np.asarray(obj.t), np.asarray(obj.c)
+        # A new spline has contiguous arrays; those of a copied one may be views. They evaluate alike.
+        t, c = np.ascontiguousarray(obj.t), np.ascontiguousarray(obj.c)
         if obj.k > _DEGREE or t.dtype != np.float64 or c.dtype not in (np.float64, np.complex128):
             raise UnsupportedError(f"a spline is kept when it is of doubles, and of a degree up to {_DEGREE}")
         state = {"t": t, "c": c, "k": int(obj.k)}

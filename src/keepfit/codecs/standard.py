@@ -16,6 +16,7 @@ import zoneinfo
 from importlib import import_module
 from typing import Any
 
+from keepfit.codecs import policy
 from keepfit.codecs.builtin import fill_mapping
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
 from keepfit.errors import InvalidStateError, UnsupportedError, UntrustedError
@@ -257,6 +258,8 @@ class _Partial(Codec):
             if type(attributes) is not dict:
                 raise InvalidStateError("the attributes of a partial are a dict")
             check_attribute_names(attributes, InvalidStateError)
+        keywords = policy.apply("functools.partial", dict(keywords), context)  # its own: what was checked stays so
+        attributes = None if attributes is None else dict(attributes)
         made: Any = functools.partial(func)
         made.__setstate__((func, args, keywords, attributes))  # the constructor would merge a partial of a partial
         return made

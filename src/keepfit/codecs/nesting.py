@@ -1,0 +1,68 @@
+"""How deep objects may lie inside each other.
+
+Lists, tuples, dicts and instances of Python classes may nest without end: CPython frees what lies deep in them later,
+by its trash can. A few compiled types free their contents at once instead, one C call inside the other; some hundred
+thousand of them, each inside the next, exhaust the stack and end the process. Those are held to a depth here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate
+
+from keepfit.errors import InvalidStateError
+from keepfit.graph import Node, Ref
+
+__all__ = ["DEPTH", "check_nesting"]
+
+#: How many of these types may lie inside each other, and how often, besides, one may refer ahead to another. Together
+#: they bound any way through a graph to `DEPTH` squared calls.
+DEPTH = 100
+
+#: Types whose contents are freed inside the call that frees them (CPython 3.11 to 3.13, NumPy 1.26 to 2.5).
+_NESTED = frozenset(
+    {
+        "collections.defaultdict", "collections.deque", "functools.partial", "numpy.ndarray", "numpy.matrix",
+        "numpy.recarray", "numpy.scalar", "operator.itemgetter", "slice",
+    }
+)  # fmt: skip
+
+
+def check_nesting(nodes: Sequence[Node]) -> None:
+    """Refuse graphs in which objects of such types lie too deep inside each other.
+
+    Parameters
+    ----------
+    nodes : sequence of Node
+        The nodes of a graph. Those of other types between two of these start a new count.
+
+    Raises
+    ------
+    InvalidStateError
+        If more than `DEPTH` lie inside each other, or more than that refer ahead to each other.
+
+    Notes
+    -----
+    Cost is linear in the nodes of these types and what they refer to.
+    """
+    if not any(node.type in _NESTED for node in nodes):
+        return
+    firsts = list(accumulate((node.count for node in nodes), initial=0))
+    depths: dict[int, int] = {}
+    ahead = 0
+    for number, node in enumerate(nodes):
+        if node.type not in _NESTED:
+            continue
+        depth = 1
+        for value in (*node.state.values(), *node.items, *node.keys):
+            if type(value) is not Ref:
+                continue
+            target = bisect_right(firsts, value.index) - 1
+            if target < number:
+                depth = max(depth, depths.get(target, 0) + 1)
+            elif target > number and target < len(nodes) and nodes[target].type in _NESTED:
+                ahead += 1
+        depths[number] = depth
+        if depth > DEPTH or ahead > DEPTH:
+            raise InvalidStateError(f"more than {DEPTH} objects such as a {node.type} lie inside each other")
