@@ -204,8 +204,6 @@ NUMPY_FUNCTIONS = """
 
 #: Functions that fitted estimators were found to hold.
 EXTRA_FUNCTIONS = [
-    "sklearn.cluster._kmeans._kmeans_single_elkan",
-    "sklearn.cluster._kmeans._kmeans_single_lloyd",
     "sklearn.utils.check_array",
 ]
 

@@ -33,12 +33,12 @@ from typing import Any
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).parent.parent))
 
-import battery
 import exercise
 import mutations
 
+import battery
 from keepfit.codecs import decode, encode
 from keepfit.errors import KeepfitError
 from keepfit.graph import Graph, from_json, to_json
@@ -221,7 +221,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--cases", type=int, default=200, help="cases per instance of an estimator (default: 200)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--estimators", default="", help="names of classes, separated by commas (default: all)")
-    parser.add_argument("--variants", action="store_true", help="also estimators of other parameters and on sparse data")
+    parser.add_argument(
+        "--variants", action="store_true", help="also estimators of other parameters and on sparse data"
+    )
     parser.add_argument("--part", default="1/1", help="K/N: only every N-th instance, from the K-th")
     return parser.parse_args()
 

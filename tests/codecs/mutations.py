@@ -225,7 +225,9 @@ def _extremes(dtype: np.dtype[Any], size: int, rng: _Random) -> Any:
         return max(limits.min, min(limits.max, value))
     if dtype.kind == "f":
         with np.errstate(over="ignore"):
-            return dtype.type(rng.choice((*_FLOATS, np.nan, np.inf, -np.inf, rng.gauss(0, 1), float(rng.choice(_INTS)))))
+            return dtype.type(
+                rng.choice((*_FLOATS, np.nan, np.inf, -np.inf, rng.gauss(0, 1), float(rng.choice(_INTS))))
+            )
     return np.zeros((), dtype)[()]
 
 
@@ -285,7 +287,7 @@ def _swap(array: Any, rng: _Random, graph: Graph) -> tuple[Any, str]:
 
 
 def _same_lengths(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
-    """One length that many arrays share (of features, of samples) is changed in all of them, and numbers equal to it."""
+    """One length that many arrays share (of features, of samples) is changed in all of them, and equal numbers."""
     lengths = sorted({length for array in graph.arrays for length in array.shape if length > 1})
     if not lengths:
         return "nothing"

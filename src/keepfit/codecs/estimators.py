@@ -18,8 +18,8 @@ from keepfit.graph import Node
 
 __all__ = ["EstimatorCodec", "find", "supported_releases"]
 
-#: Attributes that mean nothing outside the process that set them.
-_TRANSIENT = frozenset({"_stop_words_id"})
+#: Attributes that mean nothing outside the process that set them, or that `keepfit.codecs.policy` sets anew.
+_TRANSIENT = frozenset({"_stop_words_id", "_kmeans_single"})
 
 #: Modules of codecs for classes whose state is more than attributes, or reaches compiled code.
 _NATIVE_MODULES = (

@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from keepfit.codecs.codec import Building
+from keepfit.codecs.sklearn_seam import bisecting_step
 from keepfit.errors import InvalidStateError, UntrustedError
 
 __all__ = ["ITERATIONS_MAX", "N_JOBS_MAX", "THREADS_MAX", "VERBOSE_MAX", "apply"]
@@ -34,7 +35,10 @@ _SIZES = {
     "sklearn.kernel_approximation.PolynomialCountSketch": ("degree", 1000),
 }
 #: Dicts of arguments that are handed on to functions.
-_ARGUMENTS = ("metric_params", "effective_metric_params_", "kernel_params", "pairwise_kernels_kwargs", "kw_args", "inv_kw_args")
+_ARGUMENTS = (
+    "metric_params", "effective_metric_params_", "kernel_params", "pairwise_kernels_kwargs", "kw_args", "inv_kw_args",
+    "_kwargs",
+)  # fmt: skip
 
 
 def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]:
@@ -63,11 +67,13 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
     _bound(state, ("_n_threads", "n_threads"), THREADS_MAX, changed)
     _bound(state, _ITERATING.get(name, ()), ITERATIONS_MAX, changed)
     _refuse_excess(name, state)
-    if not changed:
-        return state
-    for parameter, value in changed.items():
-        context.changes.append(f"{name}: {parameter} was set to {value!r}")
-    return {**state, **changed}
+    if changed:
+        for parameter, value in changed.items():
+            context.changes.append(f"{name}: {parameter} was set to {value!r}")
+        state = {**state, **changed}
+    if name == "sklearn.cluster.BisectingKMeans" and "_bisecting_tree" in state:
+        state = {**state, "_kmeans_single": bisecting_step(state.get("algorithm"), state.get("n_clusters"))}
+    return state
 
 
 def _bound(state: dict[str, Any], parameters: tuple[str, ...], most: int, changed: dict[str, Any]) -> None:
@@ -81,15 +87,31 @@ def _refuse_excess(name: str, state: dict[str, Any]) -> None:
     parameter, most = _SIZES.get(name, ("", 0))
     if parameter and type(state.get(parameter)) is int and state[parameter] > most:
         raise InvalidStateError(f"{parameter}={state[parameter]:,} of {name} is more than {most:,}")
+    if name == "functools.partial":
+        _check_arguments(name, state)
+        return
     for arguments in _ARGUMENTS:
         given = state.get(arguments)
-        if type(given) is not dict:
-            continue
-        for argument, value in given.items():
-            # Numbers of jobs, repetitions, dimensions: nothing that is computed for each row takes large ones.
-            if argument == "n_jobs" and value not in (None, 1) or type(value) is int and abs(value) > _ARGUMENT_MAX:
-                raise InvalidStateError(f"{arguments} of {name} has {argument!r}: {value!r}")
+        if type(given) is dict:
+            _check_arguments(
+                f"{arguments} of {name}", given, is_checked=arguments.endswith(("metric_params", "metric_params_"))
+            )
 
 
-#: ``numpy.diff`` loops this often in Python, for one.
-_ARGUMENT_MAX = 1_000_000
+def _check_arguments(what: str, given: dict[str, Any], *, is_checked: bool = False) -> None:
+    """Refuse arguments by name with which a function of the closed table is no longer harmless.
+
+    Norms of rows and inverse covariances reach compiled code that does not look at their shape; counts of repetitions
+    are loops. The arguments of a metric that is searched by are checked with its points (`checks.neighbors`).
+    """
+    for argument, value in given.items():
+        if argument in _UNCHECKED and value is not None and not (is_checked and argument == "VI"):
+            raise InvalidStateError(f"{what} may not give {argument!r}: compiled code would not look at its shape")
+        if argument == "n_jobs" and value not in (None, 1):
+            raise InvalidStateError(f"{what} may not start threads (n_jobs={value!r})")
+        if argument in _REPETITIONS and type(value) is int and value > ITERATIONS_MAX:
+            raise InvalidStateError(f"{what} asks for {argument}={value:,}, over {ITERATIONS_MAX:,}")
+
+
+_UNCHECKED = frozenset({"VI", "X_norm_squared", "Y_norm_squared", "metric_kwargs"})
+_REPETITIONS = frozenset({"digits", "k", "max_iter", "n", "n_init", "n_iter", "n_neighbors", "n_trials", "ndmin"})

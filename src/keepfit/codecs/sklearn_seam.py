@@ -3,6 +3,10 @@
 ``sklearn.utils._param_validation.make_constraint`` (1.6 to 1.9): turns an entry of ``_parameter_constraints``, the
 table that every public estimator carries, into an object that can tell whether a value satisfies it.
 
+``sklearn.cluster._kmeans._kmeans_single_lloyd`` and ``..._elkan`` (1.6 to 1.9): a fitted `BisectingKMeans` holds one of
+them. They hand what they are given to compiled code unseen, so no file may name them; which one it is follows from
+the parameters.
+
 The compiled classes of trees, losses, metrics and neighbour trees (1.6 to 1.9), which are public only through the
 estimators that hold them.
 """
@@ -17,7 +21,14 @@ import numpy as np
 
 from keepfit.graph import INLINE_TYPES
 
-__all__ = ["broken_constraint", "private_class", "predictor_record_dtype", "tree_class", "tree_node_dtype"]
+__all__ = [
+    "bisecting_step",
+    "broken_constraint",
+    "predictor_record_dtype",
+    "private_class",
+    "tree_class",
+    "tree_node_dtype",
+]
 
 
 @cache
@@ -54,6 +65,13 @@ def broken_constraint(cls: type, state: dict[str, Any]) -> tuple[str, str] | Non
         if key is not None and len(_satisfied) < 100_000:
             _satisfied.add(key)
     return None
+
+
+def bisecting_step(algorithm: Any, n_clusters: Any) -> Any:
+    """What a `BisectingKMeans` of these parameters clusters with: the rule of its `fit`."""
+    from sklearn.cluster._kmeans import _kmeans_single_elkan, _kmeans_single_lloyd
+
+    return _kmeans_single_lloyd if algorithm == "lloyd" or n_clusters == 1 else _kmeans_single_elkan
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from itertools import accumulate
 from typing import Annotated, Any
 
@@ -124,6 +125,10 @@ class Graph(msgspec.Struct):
     arrays: list[NDArray[Any]]
     names: list[str]
     versions: dict[str, str]
+
+    def node_of(self, ref: Ref) -> Node:
+        """The node that stands for an object, alone or with others."""
+        return self.nodes[bisect_right(first_objects(self.nodes), ref.index) - 1]
 
 
 class _Document(msgspec.Struct, forbid_unknown_fields=True):

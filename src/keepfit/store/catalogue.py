@@ -118,7 +118,7 @@ def describe(graph: Graph, facts: Mapping[str, str], digest: str, size_bytes: in
     root = graph.roots["object"]
     return {
         "digest": digest,
-        "type": graph.nodes[root.index].type if isinstance(root, Ref) else type(root).__name__,
+        "type": graph.node_of(root).type if isinstance(root, Ref) else type(root).__name__,
         "created_at": schema.now(),
         "size_bytes": size_bytes,
         "versions": _json({"keepfit": keepfit_version(), **graph.versions}),

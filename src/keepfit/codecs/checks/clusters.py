@@ -62,9 +62,9 @@ def _check_bisections(root: Any, dims: Dims) -> None:
         center = state.get("center")
         if not is_a(node, _NODE) or id(node) in seen or len(seen) > 2 * dims["K"]:
             refuse("the clusters of a bisection are a tree")
-        if type(center) is not np.ndarray or center.shape != (dims["F"],) or center.dtype.kind != "f":
-            if node is not root:
-                refuse("a cluster has a centre")
+        is_centre = type(center) is np.ndarray and center.shape == (dims["F"],) and center.dtype.kind == "f"
+        if not is_centre and node is not root:
+            refuse("a cluster has a centre")
         seen.add(id(node))
         left, right = state.get("left"), state.get("right")
         if left is None:
@@ -88,7 +88,7 @@ def _check_birch(state: State, dims: Dims) -> None:
 
 def _check_linkage(state: State, dims: Dims) -> None:
     tree = state["_single_linkage_tree_"]
-    if not {"left_node", "right_node"} <= set(tree.dtype.names or ()) or "N" in dims and dims["N"] != dims["M"] + 1:
+    if not {"left_node", "right_node"} <= set(tree.dtype.names or ()) or dims.get("N", dims["M"] + 1) != dims["M"] + 1:
         refuse("a single linkage tree joins two nodes in each step")
     last = 2 * dims["M"] + 1
     if not in_range(tree["left_node"], last) or not in_range(tree["right_node"], last):

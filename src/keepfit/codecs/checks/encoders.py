@@ -93,10 +93,12 @@ def _last_is_greatest(categories: Any) -> bool:
 def _grouped_counts(state: State, counts: list[int]) -> list[int]:
     """How many columns each feature has when its infrequent categories share one."""
     infrequent, mappings = state.get("_infrequent_indices"), state.get("_default_to_infrequent_mappings")
-    if type(infrequent) is not list or type(mappings) is not list or not len(infrequent) == len(mappings) == len(counts):
+    if (
+        type(infrequent) is not list
+        or type(mappings) is not list
+        or not len(infrequent) == len(mappings) == len(counts)
+    ):
         refuse("an encoder knows the infrequent categories of each feature")
-    assert infrequent is not None
-    assert mappings is not None
     grouped = []
     for count, indices, mapping in zip(counts, infrequent, mappings, strict=True):
         if indices is None and mapping is None:

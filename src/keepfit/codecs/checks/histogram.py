@@ -113,8 +113,6 @@ def _check_preprocessor(parts: dict[str, Any], state: State, features: int) -> N
     transformers, chosen = parts.get("transformers_"), parts.get("_transformer_to_input_indices")
     if is_categorical is None or type(transformers) is not list or type(chosen) is not dict:
         refuse("histogram boosting encodes the features that are categorical")
-    assert transformers is not None
-    assert chosen is not None
     expected = {"encoder": is_categorical, "numerical": ~is_categorical}
     steps = {step[0]: step[1:] for step in transformers if type(step) is tuple and len(step) == 3}
     rest = steps.pop("remainder", ("drop", None))
@@ -136,7 +134,7 @@ def _check_preprocessor(parts: dict[str, Any], state: State, features: int) -> N
 
 
 def _is_identity(transformer: Any) -> bool:
-    """Whether a transformer only checks its input: ``partial(check_array, dtype=...)``, with nothing before the array."""
+    """Whether a transformer only checks its input: ``partial(check_array, dtype=...)``, nothing before the array."""
     from functools import partial
 
     from sklearn.utils import check_array

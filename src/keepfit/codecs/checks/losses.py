@@ -40,7 +40,9 @@ def loss_fits(loss: Any, outputs: int, *, is_classifier: bool) -> bool:
     """Whether a model that makes `outputs` numbers of each row may have this loss."""
     if not is_classifier:
         return outputs == 1 and is_a(loss, *_REGRESSION)
-    return is_a(loss, *_MULTICLASS) and loss.__dict__.get("n_classes") == outputs if outputs > 1 else is_a(loss, *_BINARY)
+    return (
+        is_a(loss, *_MULTICLASS) and loss.__dict__.get("n_classes") == outputs if outputs > 1 else is_a(loss, *_BINARY)
+    )
 
 
 def _check_parts(name: str, link: str) -> Any:

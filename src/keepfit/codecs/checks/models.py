@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
@@ -110,7 +111,7 @@ def _check_glm(losses: tuple[str, ...]) -> Any:
 def _check_network(state: State, dims: Dims) -> None:
     widths = [dims["F"], *(len(bias) for bias in state["intercepts_"])]
     shapes = [layer.shape for layer in state["coefs_"]]
-    if state["n_layers_"] != dims["L"] + 1 or shapes != list(zip(widths[:-1], widths[1:], strict=True)):
+    if state["n_layers_"] != dims["L"] + 1 or shapes != list(pairwise(widths)):
         refuse("the layers of a network follow one another")
     if state.get("n_outputs_", widths[-1]) != widths[-1]:
         refuse("a network has an output for each unit of its last layer")

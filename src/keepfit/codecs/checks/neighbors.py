@@ -82,7 +82,9 @@ def _check_search(state: State, dims: Dims) -> None:
     check_metric(effective, state["effective_metric_params_"], dims["F"])
     check_metric(metric, state.get("metric_params"), dims["F"])
     tree = state["_tree"]
-    if (tree is None) != (method == "brute") or (tree is not None and np.asarray(tree.data).shape != (dims["N"], dims["F"])):
+    if (tree is None) != (method == "brute") or (
+        tree is not None and np.asarray(tree.data).shape != (dims["N"], dims["F"])
+    ):
         refuse("a search for neighbours has a tree of its points, or none where it goes through all of them")
     asked = state.get("n_neighbors")
     if is_integer(asked) and asked > max(dims["N"], _NEIGHBORS_MAX):

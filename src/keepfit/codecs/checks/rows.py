@@ -11,47 +11,39 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.checks.rules import is_a, is_integer
+from keepfit.codecs.checks.rules import is_integer, named
 from keepfit.codecs.codec import class_name
 
 __all__ = ["has_a_row_for_each"]
 
 _LINEAR_REGRESSORS = frozenset(
-    f"sklearn.linear_model.{name}"
-    for name in (
+    named(
+        "linear_model",
         "ARDRegression BayesianRidge ElasticNet ElasticNetCV GammaRegressor HuberRegressor Lars LarsCV Lasso LassoCV "
         "LassoLars LassoLarsCV LassoLarsIC LinearRegression OrthogonalMatchingPursuit OrthogonalMatchingPursuitCV "
         "PassiveAggressiveRegressor PoissonRegressor QuantileRegressor Ridge RidgeCV SGDRegressor TheilSenRegressor "
-        "TweedieRegressor"
-    ).split()
-) | {"sklearn.svm.LinearSVR"}
+        "TweedieRegressor",
+    )
+    + ["sklearn.svm.LinearSVR"]
+)
 #: Ensembles and others whose checks fix their shape by ``n_outputs_``.
 _OF_OUTPUTS = frozenset(
-    f"sklearn.{name}"
-    for name in (
-        "dummy.DummyClassifier dummy.DummyRegressor tree.DecisionTreeClassifier tree.DecisionTreeRegressor "
-        "tree.ExtraTreeClassifier tree.ExtraTreeRegressor ensemble.RandomForestClassifier "
-        "ensemble.RandomForestRegressor ensemble.ExtraTreesClassifier ensemble.ExtraTreesRegressor"
-    ).split()
+    named("dummy", "DummyClassifier DummyRegressor")
+    + named("tree", "DecisionTreeClassifier DecisionTreeRegressor ExtraTreeClassifier ExtraTreeRegressor")
+    + named("ensemble", "RandomForestClassifier RandomForestRegressor ExtraTreesClassifier ExtraTreesRegressor")
 )
 #: What always gives one number for a row, or a column for each class.
 _SINGLE = frozenset(
-    f"sklearn.{name}"
-    for name in (
-        "ensemble.GradientBoostingClassifier ensemble.GradientBoostingRegressor "
-        "ensemble.HistGradientBoostingClassifier ensemble.HistGradientBoostingRegressor svm.SVC svm.NuSVC svm.SVR "
-        "svm.NuSVR"
-    ).split()
+    named("ensemble", "GradientBoostingClassifier GradientBoostingRegressor")
+    + named("ensemble", "HistGradientBoostingClassifier HistGradientBoostingRegressor")
+    + named("svm", "SVC NuSVC SVR NuSVR")
 )
-_NEIGHBORS = frozenset({"sklearn.neighbors.KNeighborsClassifier", "sklearn.neighbors.KNeighborsRegressor"})
-_LOGISTIC = frozenset({"sklearn.linear_model.LogisticRegression", "sklearn.linear_model.LogisticRegressionCV"})
+_NEIGHBORS = frozenset(named("neighbors", "KNeighborsClassifier KNeighborsRegressor"))
+_LOGISTIC = frozenset(named("linear_model", "LogisticRegression LogisticRegressionCV"))
 #: Transformers that work on each row by itself, in place or by a matrix product.
 _TRANSFORMERS = frozenset(
-    f"sklearn.{name}"
-    for name in (
-        "decomposition.PCA preprocessing.MaxAbsScaler preprocessing.MinMaxScaler preprocessing.Normalizer "
-        "preprocessing.PolynomialFeatures preprocessing.RobustScaler preprocessing.StandardScaler impute.SimpleImputer"
-    ).split()
+    named("preprocessing", "MaxAbsScaler MinMaxScaler Normalizer PolynomialFeatures RobustScaler StandardScaler")
+    + ["sklearn.decomposition.PCA", "sklearn.impute.SimpleImputer"]
 )
 
 
@@ -87,7 +79,9 @@ def has_a_row_for_each(estimator: Any, features: int, classes: int) -> bool:
         )
     if name == "sklearn.naive_bayes.GaussianNB":
         shapes = [getattr(state.get(part), "shape", None) for part in ("theta_", "var_", "class_prior_")]
-        return classes > 1 and shapes[0] == shapes[1] == (classes, state.get("n_features_in_")) and shapes[2] == (classes,)
+        return (
+            classes > 1 and shapes[0] == shapes[1] == (classes, state.get("n_features_in_")) and shapes[2] == (classes,)
+        )
     if name in _NEIGHBORS:
         return getattr(state.get("_y"), "ndim", 0) == 1
     if name in _OF_OUTPUTS:

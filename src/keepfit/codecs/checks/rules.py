@@ -28,14 +28,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from keepfit.codecs.codec import Building, class_name
 from keepfit.errors import InvalidStateError
 
-__all__ = ["COUNT_MAX", "Check", "Dims", "State", "check_backed_counts", "in_range", "is_a", "is_csr", "is_integer", "refuse"]
+__all__ = [
+    "COUNT_MAX",
+    "Check",
+    "Dims",
+    "State",
+    "check_backed_counts",
+    "in_range",
+    "is_a",
+    "is_csr",
+    "is_integer",
+    "named",
+    "refuse",
+]
 
 State = Mapping[str, Any]
 Dims = dict[str, int]
@@ -47,8 +59,11 @@ _Extra = Callable[[State, Dims], None]
 COUNT_MAX = 2**24
 
 _COUNTS = frozenset(
-    "n_features_in_ _n_features_out n_features_out_ n_outputs_ n_components_ _n_components n_output_features_ "
-    "n_features_ _n_features n_clusters_ n_classes_".split()
+    {
+        "_n_components", "_n_features", "_n_features_out", "n_classes_", "n_clusters_", "n_components_", "n_features_",
+        "n_features_in_", "n_features_out_", "n_output_features_", "n_outputs_",
+    }
+)  # fmt: skip
 )
 
 _KINDS = {
@@ -61,7 +76,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
-def refuse(what: str) -> None:
+def refuse(what: str) -> NoReturn:
     """Raise `InvalidStateError`."""
     raise InvalidStateError(what)
 
@@ -74,6 +89,11 @@ def is_integer(value: Any) -> bool:
 def is_a(value: Any, *names: str) -> bool:
     """Whether a value is of exactly one of these classes, by the names they go by in graphs."""
     return class_name(type(value)) in names
+
+
+def named(package: str, names: str) -> list[str]:
+    """The full names of classes of a package of scikit-learn, given in one string."""
+    return [f"sklearn.{package}.{name}" for name in names.split()]
 
 
 def is_csr(value: Any) -> bool:

@@ -96,5 +96,11 @@ def _check_sparse(state: State, dims: Dims, pairs: int) -> None:
 
 CHECKS = {
     f"sklearn.svm.{name}": Check(f"sklearn.svm.{name}", _RULES, _check(is_classifier=is_classifier))
-    for name, is_classifier in (("SVC", True), ("NuSVC", True), ("SVR", False), ("NuSVR", False), ("OneClassSVM", False))
+    for name, is_classifier in (
+        ("SVC", True),
+        ("NuSVC", True),
+        ("SVR", False),
+        ("NuSVR", False),
+        ("OneClassSVM", False),
+    )
 }
