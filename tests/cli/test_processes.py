@@ -54,8 +54,7 @@ def test_debug_shows_the_traceback(tmp_path):
     assert process.returncode == 1
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize(("number", "code", "n_jobs"), [(signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 1)])
 def test_a_search_that_is_stopped_says_how_to_go_on_and_keeps_what_is_done(csv, tmp_path, number, code, n_jobs):
     process = start(*SEARCH, "--n-jobs", n_jobs, "--no-progress", cwd=tmp_path)
     wait_for_work(tmp_path / "state.db")

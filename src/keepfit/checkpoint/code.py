@@ -24,8 +24,8 @@ from types import (
 )
 from typing import Any, NamedTuple
 
-from keepfit.checkpoint.origins import file_digest, is_importable, release_of, release_of_file
 from keepfit.checkpoint.effects import written_outside
+from keepfit.checkpoint.origins import file_digest, is_importable, release_of, release_of_file
 from keepfit.checkpoint.walk import NoIdentityError, Walk, Writer
 
 __all__ = ["CODE_WRITERS", "write_code"]

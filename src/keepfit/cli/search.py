@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -136,7 +138,8 @@ def _fit(search: ModelSearchCV, prepared: Prepared, store: Store, place: str) ->
     from sklearn.exceptions import NotFittedError
 
     try:
-        search.fit(prepared.X, prepared.y.to_numpy())
+        with _workers_leave_interrupts_to_us():
+            search.fit(prepared.X, prepared.y.to_numpy())
     except (KeyboardInterrupt, SystemExit):
         newest = store.work.searches()[:1]
         if search.progress is False or not newest or newest[0].state != "stopped":  # else progress has said it
@@ -144,6 +147,16 @@ def _fit(search: ModelSearchCV, prepared: Prepared, store: Store, place: str) ->
         raise
     except (ValueError, NotFittedError) as error:
         raise KeepfitError(f"no model could be fitted: {error}") from error
+
+
+def _workers_leave_interrupts_to_us() -> contextlib.AbstractContextManager[object]:
+    """A terminal sends Ctrl-C to workers as well, and each would show a traceback. This process ends them anyway."""
+    from joblib import parallel_config
+
+    try:
+        return parallel_config(backend="loky", initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN))
+    except TypeError:  # before joblib 1.5
+        return contextlib.nullcontext()
 
 
 def _result(search: ModelSearchCV, store: Store, before: int) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from keepfit.codecs.codec import Codec, Reducing, as_record, class_name, find_co
 from keepfit.codecs.functions import CLASS
 from keepfit.codecs.inline import all_inline, is_inline
 from keepfit.codecs.naming import part_names, part_of
+from keepfit.codecs.nesting import check_nesting
 from keepfit.codecs.versions import versions_of
-from keepfit.errors import KeepfitError, UnsupportedError
+from keepfit.errors import InvalidStateError, KeepfitError, UnsupportedError
 from keepfit.graph import Graph, Node, Ref
 
 __all__ = ["encode"]
@@ -58,6 +59,10 @@ def encode(obj: object, *, roots: Mapping[str, object] | None = None, allow: Col
             # A tuple that contains itself by way of a list: begin with the list, which can be made empty and filled.
             first.append(cycle.start)
             continue
+        try:
+            check_nesting(walk.nodes)
+        except InvalidStateError as error:
+            raise UnsupportedError(f"{error.message}; load would refuse them") from None
         versions = versions_of(node.type for node in walk.nodes)
         return Graph(values, walk.nodes, walk.arrays, walk.names, versions)
 

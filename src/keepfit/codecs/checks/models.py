@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
+from keepfit.codecs.checks.rules import Check, Dims, State, is_a, named, refuse
 
 __all__ = ["CHECKS"]
 
@@ -63,10 +63,37 @@ _COMPONENTS = """
     _transform_max_iter      0..
     _A                       f[K,K]
     _B                       f[F,K]
-    batch_size_              1..
+"""
+_INCREMENTAL = """
+    components_!      t[K,F]
+    mean_!            t[F]
+    var_!             t[F]
+    singular_values_! t[K]
+    n_features_in_!   =F
+    n_components_!    =K
+    batch_size_!      1..
+    n_samples_seen_!  0..
+"""
+_COVARIANCE = """
+    covariance_!     t[F,F]
+    location_        t[F]
+    precision_       f[F,F] | none
+    n_features_in_   =F
+"""
+_MIXTURE = """
+    means_!          t[K,F]
+    covariances_!    t[...]
+    weights_!        t[K]
+    n_features_in_!  =F
+"""
+_PROCESS = """
+    X_train_     t[...] | o[_] | list
+    alpha_       t[...]
+    L_           t[N,N]
+    y_train_     t[...]
 """
 _PROJECTION = """
-    components_!         f[K,F] | csr[K,F]
+    components_!         t[K,F] | csr[K,F]
     n_features_in_!      =F
     n_components_        =K
     _n_features_out      =K
@@ -118,8 +145,7 @@ def _check_network(state: State, dims: Dims) -> None:
 
 
 def _checks(package: str, names: str, rules: str, *extra: Any) -> dict[str, Check]:
-    full = [f"sklearn.{package}.{name}" for name in names.split()]
-    return {name: Check(name, rules, *extra) for name in full}
+    return {name: Check(name, rules, *extra) for name in named(package, names)}
 
 
 CHECKS = {
@@ -143,6 +169,14 @@ CHECKS = {
         "MiniBatchSparsePCA TruncatedSVD FactorAnalysis FastICA",
         _COMPONENTS,
     ),
+    **_checks("decomposition", "IncrementalPCA", _INCREMENTAL),
+    **_checks(
+        "covariance",
+        "EllipticEnvelope EmpiricalCovariance GraphicalLasso GraphicalLassoCV LedoitWolf MinCovDet OAS ShrunkCovariance",
+        _COVARIANCE,
+    ),
+    **_checks("mixture", "GaussianMixture BayesianGaussianMixture", _MIXTURE),
+    **_checks("gaussian_process", "GaussianProcessRegressor", _PROCESS),
     **_checks("random_projection", "GaussianRandomProjection SparseRandomProjection", _PROJECTION),
     **_checks("cross_decomposition", "CCA PLSCanonical PLSRegression PLSSVD", _PLS),
 }

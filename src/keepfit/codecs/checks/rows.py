@@ -24,7 +24,7 @@ _LINEAR_REGRESSORS = frozenset(
         "PassiveAggressiveRegressor PoissonRegressor QuantileRegressor Ridge RidgeCV SGDRegressor TheilSenRegressor "
         "TweedieRegressor",
     )
-    + ["sklearn.svm.LinearSVR"]
+    + named("svm", "LinearSVR")
 )
 #: Ensembles and others whose checks fix their shape by ``n_outputs_``.
 _OF_OUTPUTS = frozenset(
@@ -43,7 +43,8 @@ _LOGISTIC = frozenset(named("linear_model", "LogisticRegression LogisticRegressi
 #: Transformers that work on each row by itself, in place or by a matrix product.
 _TRANSFORMERS = frozenset(
     named("preprocessing", "MaxAbsScaler MinMaxScaler Normalizer PolynomialFeatures RobustScaler StandardScaler")
-    + ["sklearn.decomposition.PCA", "sklearn.impute.SimpleImputer"]
+    + named("decomposition", "PCA")
+    + named("impute", "SimpleImputer")
 )
 
 

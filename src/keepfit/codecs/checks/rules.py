@@ -12,8 +12,9 @@ check of its own. Capital letters are lengths, and stand for the same number thr
 
 ==================  ====================================================================================
 ``f[K,F]``          an array of floats of this shape. Other dtypes: ``f4 f8 i`` (integers) ``i4 i8 u1 u4 b``
-                    (bool) ``n`` (any real numbers) ``o`` (objects) ``a`` (anything). ``_`` is any length,
-                    ``[...]`` any shape
+                    (bool) ``n`` (any real numbers) ``o`` (objects) ``a`` (anything), and ``t``: floats that
+                    are tame, that is finite and so small that products of two are finite. ``_`` is any
+                    length, ``[...]`` any shape
 ``csr[S,F]``        a CSR matrix or array of floats
 ``=K``              an integer equal to the length K
 ``0..10`` ``1..``   an integer in this range
@@ -28,7 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 
@@ -64,13 +65,14 @@ _COUNTS = frozenset(
         "n_features_in_", "n_features_out_", "n_output_features_", "n_outputs_",
     }
 )  # fmt: skip
-)
 
 _KINDS = {
     "f": ("f", (4, 8)), "f4": ("f", (4,)), "f8": ("f", (8,)), "i": ("iu", (1, 2, 4, 8)), "i4": ("i", (4,)),
     "i8": ("i", (8,)), "u1": ("u", (1,)), "u4": ("u", (4,)), "b": ("b", (1,)), "n": ("biuf", (1, 2, 4, 8, 16)),
-    "o": ("O", (8,)),
+    "o": ("O", (8,)), "t": ("f", (4, 8)),
 }  # fmt: skip
+#: A singular value decomposition of LAPACK's may go round for ever where there is an infinity.
+_TAME = 1e150
 _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool, np.bool_), "str": (str,), "none": (type(None),), "dict": (dict,), "list": (list,), "tuple": (tuple,),
 }  # fmt: skip
@@ -81,7 +83,7 @@ def refuse(what: str) -> NoReturn:
     raise InvalidStateError(what)
 
 
-def is_integer(value: Any) -> bool:
+def is_integer(value: Any) -> TypeGuard[int]:
     """Whether a value is an integer, Python's or NumPy's, and no bool."""
     return type(value) is int or isinstance(value, np.integer)
 
@@ -231,6 +233,8 @@ def _array_test(kind: str, lengths: list[Any] | None) -> _Test:
             return False
         dtype = value.dtype
         if kind != "a" and (dtype.kind not in kinds or dtype.itemsize not in sizes):
+            return False
+        if kind == "t" and value.size and not np.abs(value).max() <= _TAME:
             return False
         return lengths is None or _bind(lengths, value.shape, dims)
 

@@ -135,8 +135,8 @@ def _check_boosting(state: State, dims: Dims) -> None:
     # What init_ predicts is written to by compiled code, a row for each sample and a column for each tree of a stage.
     if not has_a_row_for_each(init, features, len(classes) if classes is not None else 0):
         refuse(
-            f"gradient boosting starts from a {type(init).__name__}, of which it is not certain that it gives a row for "
-            "each sample; scikit-learn's common regressors and classifiers do, alone or in a Pipeline"
+            f"gradient boosting starts from a {type(init).__name__}, of which it is not certain that it gives a row "
+            "for each sample; scikit-learn's common regressors and classifiers do, alone or in a Pipeline"
         )
 
 
