@@ -1,4 +1,4 @@
-"""The main job in two minutes: a search that is killed, goes on, and leaves its best models to be used.
+"""The main job in a few minutes: a search that is killed, goes on, and leaves its best models to be used.
 
 Run by ``make demo``. All is done by the command line in processes of its own; each command is printed before it runs.
 The data are Wisconsin's breast cancer cases, 569 rows of 30 measurements, as they ship with scikit-learn.
@@ -41,6 +41,7 @@ def main() -> None:
     write_tables()
     title("A search over four types of model, killed part-way")
     killed_after = run_and_kill(*SEARCH)
+    run("status", "state.db", show=True)
     title("The same command again: what is done is not done again")
     result = json.loads(run(*SEARCH, "--json"))
     print(f"\n{killed_after:,} fits had been kept when it was killed; {result['reused']:,} were reused, ", end="")
@@ -97,7 +98,7 @@ def run_and_kill(*words: str) -> int:
 
 
 def status() -> list[dict[str, object]]:
-    time.sleep(0.5)
+    time.sleep(1)
     answer = subprocess.run(
         [*KEEPFIT, "status", "state.db", "--json"], cwd=FOLDER, capture_output=True, text=True, check=False
     )

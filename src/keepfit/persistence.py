@@ -6,6 +6,7 @@ The way in is one for all bytes: artifact -> graph -> codecs. The way out is the
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -175,7 +176,7 @@ def loads(data: bytes | bytearray | memoryview, *, trusted: _Trusted = (), allow
     -------
     object
     """
-    _check_allow(allow)
+    allow = _allowed(allow)
     graph, _ = artifact.read(data)
     return build(graph, trusted=trusted, allow=allow)
 
@@ -193,9 +194,8 @@ def build(graph: Graph, *, trusted: _Trusted = (), allow: Collection[str] = ()) 
     -------
     object
     """
-    _check_allow(allow)
     changes: list[str] = []
-    obj = codecs.decode(graph, trusted=trusted, allow=frozenset(allow), changes=changes)
+    obj = codecs.decode(graph, trusted=trusted, allow=_allowed(allow), changes=changes)
     _warn(graph, changes)
     return obj
 
@@ -242,14 +242,14 @@ def verify(file: _Place | bytes, *, trusted: _Trusted = (), allow: Collection[st
     >>> from sklearn.linear_model import LinearRegression
     >>> X = [[0.0], [1.0], [2.0]]
     >>> keepfit.verify(keepfit.dumps(LinearRegression().fit(X, [0, 1, 2]), sample=X[:2]))
-    Verification(ok=True, arrays=7, methods={'predict': True})
+    Verification(ok=True, arrays=3, methods={'predict': True})
     """
-    _check_allow(allow)
+    allow = _allowed(allow)
     graph, _ = artifact.read(file if isinstance(file, bytes) else artifact.open_bytes(file))
     obj = build(graph, trusted=trusted, allow=allow)
     methods: dict[str, bool] = {}
     if "sample" in graph.roots:
-        sample = codecs.decode(graph, root="sample", trusted=trusted, allow=frozenset(allow))
+        sample = codecs.decode(graph, root="sample", trusted=trusted, allow=allow)
         now = _outputs(obj, sample["inputs"])
         methods = {name: name in now and _same(now[name], output) for name, output in sample["outputs"].items()}
     return Verification(all(methods.values()), len(graph.names), methods)
@@ -259,9 +259,9 @@ def graph_of(
     obj: object, *, metadata: Mapping[str, Any] | None = None, sample: Any = None, allow: Collection[str] = ()
 ) -> tuple[Graph, dict[str, str]]:
     """The graph and the facts of an object: what a file, or a store, keeps of it."""
-    _check_allow(allow)
+    allow = _allowed(allow)
     roots = {} if sample is None else {"sample": {"inputs": sample, "outputs": _outputs(obj, sample)}}
-    graph = codecs.encode(obj, roots=roots, allow=frozenset(allow))
+    graph = codecs.encode(obj, roots=roots, allow=allow)
     return graph, facts_of(obj, graph, metadata)
 
 
@@ -281,10 +281,11 @@ def _same(one: Any, other: Any) -> bool:
     return artifact.to_bytes(codecs.encode(one), {}) == artifact.to_bytes(codecs.encode(other), {})
 
 
-def _check_allow(allow: Collection[str]) -> None:
-    unknown = frozenset((allow,) if isinstance(allow, str) else allow) - CAPABILITIES
-    if unknown:
-        raise ValueError(f"allow= takes a set of {sorted(CAPABILITIES)}, not {sorted(unknown)}")
+def _allowed(allow: Collection[str]) -> frozenset[str]:
+    allowed = frozenset((allow,) if isinstance(allow, str) else allow)
+    if not allowed <= CAPABILITIES:
+        raise ValueError(f"allow= takes a set of {sorted(CAPABILITIES)}, not {sorted(allowed - CAPABILITIES)}")
+    return allowed
 
 
 def _warn(graph: Graph, changes: list[str]) -> None:
@@ -296,4 +297,13 @@ def _warn(graph: Graph, changes: list[str]) -> None:
     if written and short_version(written) != short_version(running):
         notes.insert(0, f"written under scikit-learn {written}, running {running}; every class's state was checked")
     if notes:
-        warnings.warn("; ".join(notes[:5]) + ("; ..." if len(notes) > 5 else ""), KeepfitWarning, stacklevel=3)
+        text = "; ".join(notes[:5]) + ("; ..." if len(notes) > 5 else "")
+        warnings.warn(text, KeepfitWarning, stacklevel=_callers_level())
+
+
+def _callers_level() -> int:
+    """The stack level, as `warnings.warn` counts for `_warn`, of the first caller outside keepfit."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] == "keepfit":
+        frame, level = frame.f_back, level + 1
+    return level

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import keepfit
+from keepfit.store import FinishedTask, SearchRecord
 
 pandas = pytest.importorskip("pandas")
 
@@ -66,6 +67,16 @@ def test_the_leaderboard_can_have_one_line_for_each_type(searched, run):
     assert {one["model"]: pytest.approx(one["mean_score"]) for one in lines} == {
         name: one["score"] for name, one in searched["models"].items()
     }
+
+
+def test_a_candidate_with_few_splits_done_does_not_lead(searched, run):
+    with keepfit.Store("state.db") as store:
+        alike = next(one for one in store.work.searches() if one.task_count == 9)
+        stopped = store.work.begin(SearchRecord(alike.kind, alike.label, alike.parts, 9))
+        store.work.commit([FinishedTask(b"x" * 32, stopped, '{"knn__n_neighbors": 9}', 0, 1.0, 0.1, b"")])
+    lines = json.loads(run("leaderboard", "--json", "--limit", "50").stdout)
+    assert lines[0]["mean_score"] == pytest.approx(searched["best_score"])
+    assert lines[-1]["split_count"] == 1
 
 
 def test_other_data_have_a_leaderboard_of_their_own(searched, run, iris):

@@ -252,9 +252,10 @@ _COMPILED = frozenset({"cython_function_or_method", "fused_cython_function", "_A
 def _write_named(walk: Walk, obj: Any) -> bool:
     """Write compiled functions: NumPy's and SciPy's ufuncs, and functions of Cython modules."""
     if type(obj).__name__ == "ufunc":
+        name: str = obj.__name__
         for module in ("numpy", "scipy.special"):
-            if getattr(sys.modules.get(module), obj.__name__, None) is obj:
-                walk.text(b"N", f"{module}:{obj.__name__} {release_of(module)}")
+            if getattr(sys.modules.get(module), name, None) is obj:
+                walk.text(b"N", f"{module}:{name} {release_of(module)}")
                 return True
         raise NoIdentityError(f"{obj!r} was made by numpy.frompyfunc; use the function itself, or numpy.vectorize")
     if type(obj).__name__ not in _COMPILED:

@@ -26,7 +26,7 @@ _NAMES = {
 }
 
 _HINTS = {
-    "splits": "give your splitter a random_state",
+    "splits": "give your splitter, and a halving search, a random_state",
     "threads": "set OMP_NUM_THREADS, or keep n_jobs",
 }
 

@@ -36,7 +36,7 @@ def written_outside(function: Any) -> str | None:
 
 @lru_cache(maxsize=4096)
 def _suspects(code: CodeType) -> tuple[tuple[str, bool], ...]:
-    """Names that are outside, and whether they are assigned; otherwise what they hold is changed if it is a container."""
+    """Names that are outside, and whether they are assigned; if not, what they hold is changed if it is a container."""
     return tuple(_suspects_in(code, frozenset(code.co_freevars)))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.checkpoint.walk import Walk
+from keepfit.checkpoint.walk import Walk, Writer
 
 __all__ = ["write_frame"]
 
@@ -26,6 +26,7 @@ def write_frame(walk: Walk, obj: Any) -> bool:
 
 def _write_pandas(walk: Walk, obj: Any) -> bool:
     pandas = sys.modules["pandas"]
+    write: Writer
     if isinstance(obj, pandas.DataFrame):
         write = _write_pandas_frame
     elif isinstance(obj, pandas.Series):

@@ -1,6 +1,6 @@
 """Where keepfit touches what is scikit-learn's own: the functions its searches run, and what they are given.
 
-Names used, in scikit-learn 1.6 to 1.9: ``sklearn.model_selection._validation._fit_and_score``,
+Private names used, in scikit-learn 1.6 to 1.9: ``sklearn.model_selection._validation._fit_and_score``,
 ``_incremental_fit_estimator`` and ``_permutation_test_score`` with the names of their arguments and the shape of
 their results; ``sklearn.utils.parallel._FuncWrapper`` (its ``function`` and ``config``);
 ``sklearn.metrics._scorer._PassthroughScorer`` (its ``_estimator``); and from 1.9 the arguments ``caller`` and

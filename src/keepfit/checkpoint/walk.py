@@ -219,7 +219,7 @@ def write_instance(walk: Walk, obj: Any, *, without: frozenset[str] = frozenset(
         raise NoIdentityError(f"a {cls.__qualname__} is never copied, so that others see what a fit puts in it")
     if walk.again(obj):
         return True
-    if cls.__reduce_ex__ is object.__reduce_ex__ and cls.__reduce__ is object.__reduce__ and _is_plain(obj):
+    if _is_plain(obj):
         walk.mark(b"O")
         walk.add(cls)
         _write_state(walk, vars(obj), without)
@@ -250,13 +250,19 @@ def _is_shared_on_purpose(obj: Any) -> bool:
     return copy is not None and copy(obj, {}) is obj
 
 
+#: What a class inherits that does not say itself how it is pickled.
+_DEFAULTS = ("__reduce_ex__", "__reduce__", "__getstate__")
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement
+
+
 def _is_plain(obj: Any) -> bool:
     """Whether an object's state is its ``__dict__`` and nothing else."""
     cls = type(obj)
     return (
         cls not in copyreg.dispatch_table
-        and cls.__getstate__ is object.__getstate__
-        and cls.__flags__ & (1 << 9)  # Py_TPFLAGS_HEAPTYPE: no state in C of its own
+        and all(getattr(cls, name) is getattr(object, name) for name in _DEFAULTS)
+        and bool(cls.__flags__ & _HEAP_TYPE)
         and cls.__basicsize__ == _BASIC_SIZE
         and not isinstance(obj, (int, float, complex, str, bytes, tuple, list, dict, set, frozenset))
     )

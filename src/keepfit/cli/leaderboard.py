@@ -36,7 +36,7 @@ _COMPARABLE = ("data", "target", "splits", "scorer")
 def command(store: str, limit: int, per_model: bool, search_id: int | None, as_json: bool) -> None:
     """Show the best candidates in STORE, from the newest search and all others on the same data, splits and scorer.
 
-    Scores are means over the splits that are done.
+    Scores are means over the splits that are done; candidates with fewer splits than others come last.
     """
     from keepfit.cli.addresses import open_store
 
@@ -73,15 +73,23 @@ def _lines(store: Store, searches: Sequence[SearchInfo], limit: int, per_model: 
     from keepfit.cli.addresses import names_of
 
     names = names_of(store)
-    best: dict[tuple[str, ...], _Line] = {}
-    for search in searches:  # the newest first: what was reused later counts once
+    board: dict[tuple[str, ...], _Line] = {}
+    for search in searches:
         name = names.get(search.parts.get("estimator"), search.label)
-        for candidate in store.work.candidates(search.id, limit=1 if per_model else limit):
-            key = (name,) if per_model else (search.parts.get("estimator", name), candidate.candidate)
-            known = best.get(key)
-            if known is None or _score(candidate) > _score(known[1]):
-                best[key] = (name, candidate)
-    return sorted(best.values(), key=lambda line: -_score(line[1]))[:limit]
+        for candidate in store.work.candidates(search.id):
+            line = (name, candidate)
+            key = (search.parts.get("estimator", name), candidate.candidate)
+            # Of one candidate in several searches, the one with most splits done has seen what the others have.
+            if key not in board or candidate.split_count > board[key][1].split_count:
+                board[key] = line
+    most = max((one.split_count for _, one in board.values()), default=0)
+    lines = sorted(board.values(), key=lambda line: (line[1].split_count < most, -_score(line[1])))
+    if per_model:
+        best: dict[str, _Line] = {}
+        for line in lines:
+            best.setdefault(line[0], line)
+        lines = list(best.values())
+    return lines[:limit]
 
 
 def _score(candidate: CandidateInfo) -> float:

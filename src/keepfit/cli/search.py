@@ -149,7 +149,7 @@ def _fit(search: ModelSearchCV, prepared: Prepared, store: Store, place: str) ->
         raise KeepfitError(f"no model could be fitted: {error}") from error
 
 
-def _workers_leave_interrupts_to_us() -> contextlib.AbstractContextManager[object]:
+def _workers_leave_interrupts_to_us() -> Any:
     """A terminal sends Ctrl-C to workers as well, and each would show a traceback. This process ends them anyway."""
     from joblib import parallel_config
 

@@ -44,7 +44,7 @@ def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
                 click.echo(f"keepfit status {store} --failures shows what went wrong")
 
 
-_HEADERS = ("search", "what", "state", "done", "of", "reused", "failed", "best", "last work")
+_HEADERS = ("search", "what", "state", "done", "of", "reused", "failed", "best fit", "last work")
 
 
 def _row(one: SearchInfo, names: dict[str | None, str]) -> tuple[object, ...]:

@@ -92,6 +92,12 @@ class Codec:
         """
         raise NotImplementedError
 
+    def check_again(self, obj: Any, context: Building) -> None:
+        """Check an object of a graph with cycles once more, when all of it is built.
+
+        What refers to an object that is built later was checked while that was still empty.
+        """
+
     def build_group(self, group: Node, context: Building) -> list[Any]:
         """The objects of a live group, in order. Codecs that can check or build many at once do so."""
         return [self.build(from_record(member), context) for member in members_of(group)]

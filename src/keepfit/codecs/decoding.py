@@ -148,7 +148,24 @@ class _Construction:
             except _MISFITS as error:
                 message = f"the contents of this {node.type} do not fit: {type(error).__name__}: {error}"
                 raise InvalidStateError(message, path=path_of(self._graph, first)) from error
+        if self._early:
+            self._check_again(wanted)
         return built[value.index]
+
+    def _check_again(self, wanted: bytearray | None) -> None:
+        for number, (first, node) in enumerate(zip(self._firsts, self._graph.nodes, strict=True)):
+            if wanted is not None and not wanted[number]:
+                continue
+            codec = self._codecs[node.type]
+            for index in range(first, first + node.count):
+                try:
+                    codec.check_again(self._built[index], self._building)
+                except KeepfitError as error:
+                    error.path = error.path or path_of(self._graph, index)
+                    raise
+                except _MISFITS as error:
+                    message = f"the contents of this {node.type} do not fit: {type(error).__name__}: {error}"
+                    raise InvalidStateError(message, path=path_of(self._graph, index)) from error
 
     def _build(self, first: int, node: Node) -> Any:
         codec = self._codecs[node.type]

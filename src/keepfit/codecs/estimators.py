@@ -146,6 +146,11 @@ class EstimatorCodec(CyclicCodec):
             check(state, context)
         obj.__dict__.update(state)
 
+    def check_again(self, obj: Any, context: Building) -> None:
+        state = dict(obj.__dict__)
+        self._check_parameters(state)
+        self._set(obj, state, context)
+
     def _check_release(self, state: dict[str, Any], context: Building) -> None:
         """Refuse a state that the running release would read in another way than the one that wrote it."""
         written, running = context.versions.get("scikit-learn", ""), running_version("scikit-learn")

@@ -27,6 +27,7 @@ _NESTED = frozenset(
         "numpy.recarray", "numpy.scalar", "operator.itemgetter", "slice",
     }
 )  # fmt: skip
+_ARRAYS = frozenset({"numpy.ndarray", "numpy.matrix", "numpy.recarray", "numpy.scalar"})
 
 
 def check_nesting(nodes: Sequence[Node]) -> None:
@@ -40,7 +41,8 @@ def check_nesting(nodes: Sequence[Node]) -> None:
     Raises
     ------
     InvalidStateError
-        If more than `DEPTH` lie inside each other, or more than that refer ahead to each other.
+        If more than `DEPTH` lie inside each other, or more than that refer ahead to each other; if an array of objects
+        contains itself with nothing but arrays between.
 
     Notes
     -----
@@ -61,7 +63,9 @@ def check_nesting(nodes: Sequence[Node]) -> None:
             target = bisect_right(firsts, value.index) - 1
             if target < number:
                 depth = max(depth, depths.get(target, 0) + 1)
-            elif target > number and target < len(nodes) and nodes[target].type in _NESTED:
+            elif node.type in _ARRAYS and nodes[target].type in _ARRAYS:
+                raise InvalidStateError("an array contains itself; arithmetic on it would never end")
+            elif target > number and nodes[target].type in _NESTED:
                 ahead += 1
         depths[number] = depth
         if depth > DEPTH or ahead > DEPTH:

@@ -72,7 +72,7 @@ _INCREMENTAL = """
     n_features_in_!   =F
     n_components_!    =K
     batch_size_!      1..
-    n_samples_seen_!  0..
+    n_samples_seen_!  float
 """
 _COVARIANCE = """
     covariance_!     t[F,F]
@@ -87,7 +87,6 @@ _MIXTURE = """
     n_features_in_!  =F
 """
 _PROCESS = """
-    X_train_     t[...] | o[_] | list
     alpha_       t[...]
     L_           t[N,N]
     y_train_     t[...]
@@ -144,6 +143,11 @@ def _check_network(state: State, dims: Dims) -> None:
         refuse("a network has an output for each unit of its last layer")
 
 
+def _check_seen(state: State, dims: Dims) -> None:
+    if not 0 <= state["n_samples_seen_"] <= 2.0**60:
+        refuse("the number of samples that were seen is a number of samples")
+
+
 def _checks(package: str, names: str, rules: str, *extra: Any) -> dict[str, Check]:
     return {name: Check(name, rules, *extra) for name in named(package, names)}
 
@@ -169,10 +173,11 @@ CHECKS = {
         "MiniBatchSparsePCA TruncatedSVD FactorAnalysis FastICA",
         _COMPONENTS,
     ),
-    **_checks("decomposition", "IncrementalPCA", _INCREMENTAL),
+    **_checks("decomposition", "IncrementalPCA", _INCREMENTAL, _check_seen),
     **_checks(
         "covariance",
-        "EllipticEnvelope EmpiricalCovariance GraphicalLasso GraphicalLassoCV LedoitWolf MinCovDet OAS ShrunkCovariance",
+        "EllipticEnvelope EmpiricalCovariance GraphicalLasso GraphicalLassoCV LedoitWolf MinCovDet OAS "
+        "ShrunkCovariance",
         _COVARIANCE,
     ),
     **_checks("mixture", "GaussianMixture BayesianGaussianMixture", _MIXTURE),
