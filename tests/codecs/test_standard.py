@@ -103,11 +103,10 @@ def test_a_partial_of_a_partial_is_not_merged() -> None:
     assert built[0]() == 3
 
 
-def test_a_partial_that_asks_for_a_million_jobs_is_held_to_what_is_honest() -> None:
-    changes: list[str] = []
-    partial = functools.partial(np.sum, n_jobs=10**6)
-    assert codecs.decode(codecs.encode(partial), changes=changes).keywords["n_jobs"] < 10_000
-    assert changes
+def test_a_partial_that_asks_for_a_million_jobs_is_refused() -> None:
+    graph = codecs.encode(functools.partial(np.sum, n_jobs=10**6))
+    with pytest.raises(InvalidStateError, match="threads"):
+        codecs.decode(graph)
 
 
 def test_containers_that_hold_themselves_come_back() -> None:
@@ -251,7 +250,7 @@ def test_partials_nested_by_hand_are_refused_before_they_can_exhaust_the_stack()
     for _ in range(200):
         state = {"func": Ref(len(nodes) - 1), "args": Ref(0), "keywords": Ref(1)}
         nodes.append(Node("functools.partial", state))
-    with pytest.raises(InvalidStateError, match="nested"):
+    with pytest.raises(InvalidStateError, match=r"nested|inside each other"):
         codecs.decode(Graph({"object": Ref(len(nodes) - 1)}, nodes, [], [], {}))
 
 

@@ -6,9 +6,9 @@ object is one that scikit-learn's searches use; then it falls back to a `_Passag
 dispatch one task, sees from it what the call is, and takes the rest itself: evaluations are looked up and kept, all
 else goes to the engine as it came, one task at a time.
 
-Private names used, in joblib 1.4 to 1.6: of Parallel ``_original_iterator``, ``_backend``, ``_backend_kwargs`` and what the
-documentation for backends names; of ``parallel_config`` ``old_parallel_config``; of BatchedCalls ``items``; of the
-loky backend ``_prepare_worker_env``; and BACKENDS, DEFAULT_BACKEND, DEFAULT_THREAD_BACKEND, FallbackToBackend.
+Private names used, in joblib 1.4 to 1.6: of Parallel ``_original_iterator``; of a loky backend ``_prepare_worker_env``.
+Undocumented ones: of ``parallel_config`` ``old_parallel_config``; of the batches that a backend gets ``items``; of
+``joblib.parallel`` BACKENDS, DEFAULT_BACKEND, DEFAULT_THREAD_BACKEND, FallbackToBackend, SequentialBackend.
 """
 
 from __future__ import annotations

@@ -140,6 +140,10 @@ class Store(MutableMapping[str, Any]):
         trusted, allow
             As for `keepfit.load`.
 
+        Returns
+        -------
+        object
+
         Raises
         ------
         ModelNotFoundError
@@ -155,7 +159,25 @@ class Store(MutableMapping[str, Any]):
         return build(graph, trusted=trusted, allow=allow)
 
     def save_graph(self, name: str, graph: Graph, facts: Mapping[str, str]) -> ModelInfo:
-        """Keep what is a graph already, such as a file's, without building it. Otherwise as `save`."""
+        """Keep what is a graph already, such as a file's, without building it. Otherwise as `save`.
+
+        Parameters
+        ----------
+        name : str
+        graph : Graph
+        facts : mapping of str to str
+            As `keepfit.facts.facts_of` gives them.
+
+        Returns
+        -------
+        ModelInfo
+            What is known of the new version.
+
+        Raises
+        ------
+        StoreError
+            If the name cannot be used, or the store cannot be written.
+        """
         catalogue.check_name(name)
         document = np.frombuffer(to_json(graph), np.uint8)
         contents = [document, *graph.arrays]
@@ -169,6 +191,17 @@ class Store(MutableMapping[str, Any]):
 
     def graph(self, name: str, *, version: int | str | None = None) -> tuple[Graph, dict[str, str]]:
         """The graph and the facts of a model: what there is to look at, without building anything.
+
+        Parameters
+        ----------
+        name : str
+        version : int or str, default=None
+            A number or an alias; the newest version without one.
+
+        Returns
+        -------
+        graph : Graph
+        facts : dict of str to str
 
         Raises
         ------
@@ -197,6 +230,10 @@ class Store(MutableMapping[str, Any]):
         version : int or str, default=None
             A number or an alias; the newest by default.
 
+        Returns
+        -------
+        ModelInfo
+
         Raises
         ------
         ModelNotFoundError
@@ -207,6 +244,14 @@ class Store(MutableMapping[str, Any]):
 
     def versions(self, name: str) -> list[ModelInfo]:
         """All versions of a model, the oldest first.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        list of ModelInfo
 
         Raises
         ------
@@ -240,6 +285,14 @@ class Store(MutableMapping[str, Any]):
     def aliases(self, name: str) -> dict[str, int]:
         """The aliases of a model and the versions they stand for.
 
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        dict of str to int
+
         Raises
         ------
         ModelNotFoundError
@@ -250,6 +303,12 @@ class Store(MutableMapping[str, Any]):
 
     def delete(self, name: str, version: int | str | None = None) -> None:
         """Delete a version, or with no version the whole name.
+
+        Parameters
+        ----------
+        name : str
+        version : int or str, default=None
+            A number or an alias.
 
         Arrays that no other version uses go with it, and the file shrinks by them.
 
@@ -266,6 +325,10 @@ class Store(MutableMapping[str, Any]):
 
     def rename(self, old: str, new: str) -> None:
         """Give a model, with all its versions and aliases, another name.
+
+        Parameters
+        ----------
+        old, new : str
 
         Raises
         ------
