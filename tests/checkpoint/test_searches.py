@@ -136,7 +136,7 @@ def test_estimators_that_cannot_be_kept_are_computed_each_time(store, iris) -> N
         lambda X, y: learning_curve(TREE, X, y, train_sizes=[0.3, 0.6, 1.0], shuffle=True, random_state=1)[1:],
         lambda X, y: learning_curve(SGDClassifier(random_state=0), X, y, exploit_incremental_learning=True)[1:],
         lambda X, y: validation_curve(TREE, X, y, param_name="max_depth", param_range=[1, 2, 3]),
-        lambda X, y: permutation_test_score(TREE, X, y, n_permutations=5, random_state=0)[:2],
+        lambda X, y: permutation_test_score(TREE, X, y, n_permutations=5, random_state=0)[1],
     ],
     ids=["cross_val_score", "learning_curve", "incremental learning_curve", "validation_curve", "permutation_test"],
 )

@@ -95,6 +95,7 @@ def test_fits_that_fail_are_told_with_their_traceback(run, csv):
 
 
 def test_a_regression_on_mixed_columns_with_gaps(run):
+    pytest.importorskip("pyarrow")
     rng = np.random.default_rng(0)
     frame = pandas.DataFrame({"size": rng.normal(size=120), "town": rng.choice(["A", "B", None], 120)})
     frame["price"] = 3 * frame["size"] + (frame["town"] == "A") + rng.normal(size=120) / 10

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse
+from joblib import parallel_config
 from sklearn.base import clone
 
 import battery
@@ -40,7 +41,7 @@ _PROPERTIES = (
 
 def every_method(estimator: Any, X: Any, y: Any) -> None:
     """Call what there is to call, on X in several forms. Python errors are fine; harm shows in the process."""
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), parallel_config("threading"):  # processes would outlive the caller's limits
         warnings.simplefilter("ignore")
         for name in _PROPERTIES:
             _attempt(lambda name=name: getattr(estimator, name))

@@ -86,6 +86,8 @@ class _Array(CyclicCodec):
     def reduce(self, obj: Any, context: Reducing) -> Node:
         node = Node(self.type_name)
         dtype = obj.dtype
+        if not obj.nbytes and _is_endless(obj.shape):
+            raise UnsupportedError(f"an array of no bytes and shape {obj.shape} cannot be kept")
         if dtype.hasobject or dtype.kind == "T":
             _reduce_objects(obj, node, context)
         else:
@@ -134,6 +136,7 @@ class _Array(CyclicCodec):
                 raise InvalidStateError(f"an array has no fields {sorted(state)}")
             if "dtype" in state:
                 array = _from_plain(array, _as_dtype(state["dtype"]), state.get("dims"), context)
+            _check_contents(array)
             if writeable and not array.flags.writeable:
                 array = array.copy()
             if state.get("order") == "F":
@@ -150,6 +153,7 @@ class _Array(CyclicCodec):
             raise InvalidStateError("an array of objects has the fields dtype, dims, order and writeable")
         dtype = _as_dtype(node.state.get("dtype", "|O"))
         array = self.new(node, context)
+        _check_contents(array)
         self.fill(array, node, context)
         if dtype != np.dtype(object):
             if dtype.kind == "T" and not all(
@@ -237,7 +241,7 @@ class _Scalar(Codec):
         dtype = obj.dtype
         if dtype.kind in "biuU" or (dtype == np.float64 and np.isfinite(obj)):
             return Node("numpy.scalar", {"dtype": dtype.str, "value": obj.item()})
-        if dtype.hasobject or dtype.names is not None or dtype.metadata:
+        if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in _LONG:
             return Node("numpy.scalar", {"array": np.asarray(obj)})
         return Node("numpy.scalar", {"dtype": dtype.str, "hex": obj.tobytes().hex()})
 
@@ -251,13 +255,15 @@ class _Scalar(Codec):
             string, digits = check_fields(node, dtype=str, hex=str)
             dtype = _checked_dtype(string)
             data = bytes.fromhex(digits)
-            if dtype.hasobject or len(data) != dtype.itemsize:
+            if dtype.hasobject or dtype.kind == "U" or len(data) != dtype.itemsize:
                 raise InvalidStateError("the bytes of a scalar do not fit its dtype")
             return np.frombuffer(data, dtype, 1)[0] if data else np.zeros((), dtype)[()]
         string, value = check_fields(node, dtype=str, value=(bool, int, float, str))
         dtype = _checked_dtype(string)
         if dtype.kind not in "biufU":
             raise InvalidStateError(f"a scalar of dtype {string} is kept by its bytes")
+        if dtype.kind == "U" and (type(value) is not str or dtype.itemsize > 4 * max(1, len(value))):
+            raise InvalidStateError(f"a scalar of dtype {string} is a string of that length")
         scalar = np.array(value, dtype)[()]
         if type(scalar.item()) is not type(value) or scalar.item() != value:
             raise InvalidStateError(f"{value!r} is not a value of dtype {string}")
@@ -333,7 +339,15 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
     if dtype.itemsize == 0:
         extra["dims"] = ",".join(map(str, data.shape))
         return np.empty(0, "u1"), extra
-    return data.reshape(*data.shape, 1).view("u1").reshape(*data.shape, dtype.itemsize), extra
+    raw = data.reshape(*data.shape, 1).view("u1").reshape(*data.shape, dtype.itemsize)
+    if dtype.type in _LONG and np.finfo(np.longdouble).nmant == 63:
+        # x87's 80 bits, with padding that holds whatever lay there: left out, so that equal values are equal bytes
+        raw = raw.copy()
+        raw.reshape(-1, np.dtype(np.longdouble).itemsize)[:, 10:] = 0
+    return raw, extra
+
+
+_LONG = (np.longdouble, np.clongdouble)
 
 
 def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -> Any:
@@ -355,6 +369,26 @@ def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -
     if not data.flags.c_contiguous:
         data = np.ascontiguousarray(data)
     return data.reshape(*data.shape[:-1], -1).view(dtype).reshape(data.shape[:-1])
+
+
+def _check_contents(array: Any) -> None:
+    """Refuse what no array made by NumPy holds: bools besides 0 and 1, and characters that are none."""
+    if array.dtype.kind == "b" and array.size and array.view("u1").max() > 1:
+        raise InvalidStateError("a bool is 0 or 1")
+    if array.dtype.kind == "U" and array.dtype.itemsize and array.size:
+        points = np.ascontiguousarray(array).reshape(-1).view(array.dtype.byteorder.replace("|", "=") + "u4")
+        if points.max() >= 0x110000:
+            raise InvalidStateError("a character of a string is none of Unicode's")
+    if not array.nbytes and _is_endless(array.shape):
+        raise InvalidStateError(f"an array of shape {array.shape} takes no memory, and no end of time")
+
+
+def _is_endless(shape: tuple[int, ...]) -> bool:
+    return max(shape, default=0) > _EMPTY_LENGTH_MAX
+
+
+#: An array that takes no memory may have any length; going through it then takes for ever.
+_EMPTY_LENGTH_MAX = 2**24
 
 
 def _restructured(array: Any, dtype: np.dtype[Any]) -> Any:

@@ -64,6 +64,8 @@ class Building:
     limits : Limits
     changes : list of str
         What was neutralised on the way; `load` warns of them once.
+    memo : dict
+        What `keepfit.codecs.once` found out about contents while this graph is built.
     """
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -71,6 +73,7 @@ class Building:
     allow: Collection[str] = frozenset()
     limits: Limits = LIMITS
     changes: list[str] = field(default_factory=list)
+    memo: dict[Any, Any] = field(default_factory=dict)
 
 
 class Codec:

@@ -7,6 +7,7 @@ from typing import Any
 from keepfit.codecs.builtin import fill_mapping
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
 from keepfit.codecs.sklearn_seam import private_class
+from keepfit.codecs.standard import check_attribute_names
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -21,6 +22,7 @@ class _Bunch(CyclicCodec):
             "_deprecated_key_to_warnings"
         ):
             raise UnsupportedError("a Bunch with attributes of its own cannot be kept")
+        check_attribute_names(obj, UnsupportedError)  # a Bunch answers for its keys as if they were attributes
         return Node("sklearn.utils.Bunch", items=list(obj.values()), keys=list(obj))
 
     def new(self, node: Node, context: Building) -> Any:
@@ -32,6 +34,7 @@ class _Bunch(CyclicCodec):
         check_fields(node)
         if not all(type(key) is str for key in node.keys):
             raise InvalidStateError("the keys of a Bunch are strings")
+        check_attribute_names(node.keys, InvalidStateError)
         fill_mapping(obj, node, context)
 
 

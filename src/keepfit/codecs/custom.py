@@ -9,6 +9,7 @@ from typing import Any
 
 from keepfit.codecs.codec import Building, CyclicCodec, Reducing, class_name
 from keepfit.codecs.functions import embed, importable_name
+from keepfit.codecs.standard import check_attribute_names
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -98,6 +99,7 @@ class CustomCodec(CyclicCodec):
         if type(state) is tuple and len(state) == 2:
             state, slots = state
         if state:
+            check_attribute_names(state, InvalidStateError)
             obj.__dict__.update(state)
         for name, value in (slots or {}).items():
             setattr(obj, name, value)

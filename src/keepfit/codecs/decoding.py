@@ -8,6 +8,7 @@ from typing import Any
 
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, from_record, members_of
 from keepfit.codecs.custom import CustomCodec, trusted_names
+from keepfit.codecs.expansion import check_expansion
 from keepfit.codecs.nesting import check_nesting
 from keepfit.codecs.versions import migrate
 from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError
@@ -64,6 +65,7 @@ def decode(
     codecs = _codecs(graph, opened, allow)
     graph = migrate(graph)
     check_nesting(graph.nodes)
+    check_expansion(graph.nodes)
     building = Building(graph.versions, opened, allow, limits, changes if changes is not None else [])
     return _Construction(graph, codecs, building).root(root)
 

@@ -6,7 +6,7 @@ its last member 2**40 times. So what holds estimators is counted with what it ho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -56,7 +56,7 @@ def check_expansion(nodes: Sequence[Node]) -> None:
         if is_part and node.type.startswith(_WITHOUT_MEMBERS):
             parts.update(dict.fromkeys(range(first, first + node.count), own))
             continue
-        common = own + _sum(parts, first, (*node.state.values(), *node.items))
+        common = own + _sum(parts, first, node.state.values()) + _sum(parts, first, node.items)
         for index, count in _members(parts, first, node, common):
             if count > limit:
                 raise InvalidStateError(f"a model of more than {limit:,} parts, most of them the same ones again")
@@ -64,14 +64,18 @@ def check_expansion(nodes: Sequence[Node]) -> None:
                 parts[index] = count
 
 
-def _sum(parts: dict[int, int], first: int, values: Iterable[Any]) -> int:
+def _sum(parts: dict[int, int], first: int, values: Collection[Any]) -> int:
+    if Ref not in set(map(type, values)):
+        return 0
     return sum(parts.get(value.index, 0) for value in values if type(value) is Ref and value.index < first)
 
 
-def _members(parts: dict[int, int], first: int, node: Node, common: int) -> Iterator[tuple[int, int]]:
+def _members(parts: dict[int, int], first: int, node: Node, common: int) -> Iterable[tuple[int, int]]:
     if not node.columns:
         return ((index, common) for index in range(first, first + node.count))
     columns = [column for column in node.columns.values() if Ref in set(map(type, column))]
     if not columns:
         return ((index, common) for index in range(first, first + node.count))
-    return ((first + place, common + _sum(parts, first, values)) for place, values in enumerate(zip(*columns, strict=True)))
+    return (
+        (first + place, common + _sum(parts, first, values)) for place, values in enumerate(zip(*columns, strict=True))
+    )

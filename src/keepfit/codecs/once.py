@@ -29,7 +29,7 @@ def once(context: Building | None, key: Hashable, find: Callable[[], Any]) -> An
     """
     if context is None:
         return find()
-    memo = vars(context).setdefault("memo", {})
+    memo = context.memo
     if key not in memo:
         memo[key] = find()
     return memo[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from numbers import Integral
 from typing import Any
 
 from keepfit.codecs.codec import Building
@@ -11,8 +12,10 @@ from keepfit.errors import InvalidStateError, UntrustedError
 
 __all__ = ["ITERATIONS_MAX", "N_JOBS_MAX", "THREADS_MAX", "VERBOSE_MAX", "apply"]
 
-#: Past these a model asks more of the machine than any honest fit does.
-N_JOBS_MAX, VERBOSE_MAX = 1024, 1000
+#: Processes or threads past these are more than this machine can use, and starting thousands takes it down.
+N_JOBS_MAX = max(16, 2 * (os.cpu_count() or 1))
+#: Past this a model says more than any honest fit does.
+VERBOSE_MAX = 1000
 #: Threads that compiled code starts because a fitted model remembers so many: a process that cannot, ends.
 THREADS_MAX = max(64, os.cpu_count() or 1)
 #: Iterations of a `transform` that solves a problem for each row; the defaults are 100 to 1,000.
@@ -60,10 +63,10 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
                 f"{name} reads the files that its input names (input={state['input']!r}). "
                 "If you trust the model with that, pass allow={'paths'}"
             )
-    for parameter, most in (("n_jobs", N_JOBS_MAX), ("verbose", VERBOSE_MAX)):
+    for parameter, most, least in (("n_jobs", N_JOBS_MAX, 1), ("verbose", VERBOSE_MAX, 0)):
         value = state.get(parameter)
-        if type(value) is int and abs(value) > most:
-            changed[parameter] = most if value > 0 else -1
+        if _is_whole(value) and abs(value) > most:
+            changed[parameter] = most if value > 0 else least  # all processors but a thousand are one
     _bound(state, ("_n_threads", "n_threads"), THREADS_MAX, changed)
     _bound(state, _ITERATING.get(name, ()), ITERATIONS_MAX, changed)
     _refuse_excess(name, state)
@@ -79,13 +82,17 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
 def _bound(state: dict[str, Any], parameters: tuple[str, ...], most: int, changed: dict[str, Any]) -> None:
     for parameter in parameters:
         value = state.get(parameter)
-        if type(value) is int and value > most:
+        if _is_whole(value) and value > most:
             changed[parameter] = most
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _refuse_excess(name: str, state: dict[str, Any]) -> None:
     parameter, most = _SIZES.get(name, ("", 0))
-    if parameter and type(state.get(parameter)) is int and state[parameter] > most:
+    if parameter and _is_whole(state.get(parameter)) and state[parameter] > most:
         raise InvalidStateError(f"{parameter}={state[parameter]:,} of {name} is more than {most:,}")
     if name == "functools.partial":
         _check_arguments(name, state)
@@ -109,7 +116,7 @@ def _check_arguments(what: str, given: dict[str, Any], *, is_checked: bool = Fal
             raise InvalidStateError(f"{what} may not give {argument!r}: compiled code would not look at its shape")
         if argument == "n_jobs" and value not in (None, 1):
             raise InvalidStateError(f"{what} may not start threads (n_jobs={value!r})")
-        if argument in _REPETITIONS and type(value) is int and value > ITERATIONS_MAX:
+        if argument in _REPETITIONS and _is_whole(value) and value > ITERATIONS_MAX:
             raise InvalidStateError(f"{what} asks for {argument}={value:,}, over {ITERATIONS_MAX:,}")
 
 

@@ -53,7 +53,7 @@ class _BSpline(Codec):
 
 
 class _Interpolation(Codec):
-    """``interp1d``, which `IsotonicRegression` kept until scikit-learn 1.8. Splines are `BSpline`s in today's SciPy."""
+    """``interp1d``, as `IsotonicRegression` keeps it. Those of a spline kind are better kept as `BSpline`s."""
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         _refuse_unknown_attributes(obj)
