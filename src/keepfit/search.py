@@ -237,7 +237,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             for name in self.models:
                 search = self._search_of(name, splits)
                 try:
-                    with keeper.watched():
+                    with keeper.watched(name):
                         search.fit(X, y, **fit_params[name])
                 except ValueError as error:
                     if self.error_score == "raise":

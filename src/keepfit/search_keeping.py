@@ -37,13 +37,15 @@ class Keeper:
         self._identity: str | None = None
 
     @contextlib.contextmanager
-    def watched(self) -> Iterator[None]:
-        """Note which search of the store the one in the block is."""
+    def watched(self, name: str) -> Iterator[None]:
+        """Name the search in the block, and note which of the store's it is."""
         self._search = None
-        before = len(self._run.searches) if self._run else 0
-        yield
         if self._store is None or self._run is None:
+            yield
             return
+        before = len(self._run.searches)
+        self._run.heading = name
+        yield
         new = {one.id for one in self._run.searches[before:]}
         if len(new) == 1:
             self._search = next(one for one in self._store.work.searches() if one.id in new)

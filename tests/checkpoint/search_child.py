@@ -54,7 +54,7 @@ def main() -> None:
     y = (X[:, 1] + rng.normal(size=SAMPLES) > 0).astype(int)
     grid = {"weight": np.linspace(0, 2, 40).tolist()}
     estimator = Slow(log=options.log, pause_s=options.pause_s)
-    search = GridSearchCV(estimator, grid, cv=KFold(SPLITS), n_jobs=options.n_jobs)
+    search = GridSearchCV(estimator, grid, cv=KFold(SPLITS), n_jobs=options.n_jobs, refit=False)
     block = contextlib.nullcontext() if options.plain else keepfit.checkpoint(options.store)
     with block:
         print("searching", os.getpid(), flush=True)

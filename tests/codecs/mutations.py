@@ -179,7 +179,7 @@ def _group(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
 def _transplant(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
     """A value becomes an object of another estimator, which is put before everything."""
     donor = rng.choice(donors)
-    if len(donor.nodes) + len(graph.nodes) > 5000:
+    if len(donor.nodes) + len(graph.nodes) > 5000 or not _slots(graph):
         return "nothing"
     by = sum(node.count for node in donor.nodes)
     given = rng.randrange(by)

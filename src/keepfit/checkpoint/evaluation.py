@@ -28,6 +28,7 @@ class Journal(Protocol):
     work: Work
     progress: Progress
     occurrences: Counter[bytes]
+    heading: str
 
     def begins(self, search_id: int, counts: Counts) -> None: ...
 
@@ -52,7 +53,7 @@ class _Call:
         self._engine = engine
         self._kind = evaluation.kind
         self._arguments = [evaluation.arguments(task) for task in tasks]
-        self._label = sklearn_seam.label_of(evaluation, self._arguments[0])
+        self._label = journal.heading or sklearn_seam.label_of(evaluation, self._arguments[0])
         threads = thread_text(engine.worker_environment())
         self._identities = Identities(evaluation, tasks[0][0], threads, journal.occurrences)
         self._warned: dict[int, list[Warned]] = {}

@@ -61,6 +61,8 @@ class Run:
         In the order in which they began.
     notes : list of str
         What the user was told: what could not be reused, and why.
+    heading : str
+        What the searches that begin from now on are called, in progress and in the store; empty for a description.
     """
 
     def __init__(self, work: Work, place: str, progress: Progress) -> None:
@@ -68,6 +70,7 @@ class Run:
         self.progress = progress
         self.occurrences: Counter[bytes] = Counter()
         self.notes: list[str] = []
+        self.heading = ""
         self._place = place
         self._searches: list[tuple[int, Counts]] = []
         self._states: list[str] = []

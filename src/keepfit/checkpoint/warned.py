@@ -52,5 +52,8 @@ def _category(module: str, name: str) -> type[Warning]:
 
 
 def raising_filters(filters: Sequence[Any]) -> list[str]:
-    """The filters in force, if any of them turns a warning into an error, which makes a fit fail."""
-    return [repr(one) for one in filters] if any(one[0] == "error" for one in filters) else []
+    """The filters that turn a warning into an error, which makes a fit fail.
+
+    In no order and each once: filters set in several threads come back muddled.
+    """
+    return sorted({repr(one) for one in filters if one[0] == "error"})

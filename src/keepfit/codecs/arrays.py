@@ -136,13 +136,15 @@ class _Array(CyclicCodec):
                 raise InvalidStateError(f"an array has no fields {sorted(state)}")
             if "dtype" in state:
                 array = _from_plain(array, _as_dtype(state["dtype"]), state.get("dims"), context)
+            elif "dims" in state:
+                raise InvalidStateError("an array's shape is that of its tensor")
             _check_contents(array)
             if writeable and not array.flags.writeable:
                 array = array.copy()
             if state.get("order") == "F":
                 array = array.T
             if "strides" in state:
-                array = _with_strides(array, state["strides"], context)
+                array = _with_strides(array, state["strides"])
         if not writeable and array.flags.writeable:
             array = array.view()
             array.flags.writeable = False
@@ -239,7 +241,11 @@ class _Scalar(Codec):
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         dtype = obj.dtype
-        if dtype.kind in "biuU" or (dtype == np.float64 and np.isfinite(obj)):
+        if dtype.kind == "U":  # item() and tobytes() would drop zeros at the end
+            return Node("numpy.scalar", {"dtype": dtype.str, "value": str.__str__(obj)})
+        if dtype.kind == "S":
+            return Node("numpy.scalar", {"dtype": dtype.str, "hex": bytes.hex(obj)})
+        if dtype.kind in "biu" or (dtype == np.float64 and np.isfinite(obj)):
             return Node("numpy.scalar", {"dtype": dtype.str, "value": obj.item()})
         if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in _LONG:
             return Node("numpy.scalar", {"array": np.asarray(obj)})
@@ -255,15 +261,19 @@ class _Scalar(Codec):
             string, digits = check_fields(node, dtype=str, hex=str)
             dtype = _checked_dtype(string)
             data = bytes.fromhex(digits)
-            if dtype.hasobject or dtype.kind == "U" or len(data) != dtype.itemsize:
+            if dtype.kind == "S" and np.bytes_(data).dtype == dtype:
+                return np.bytes_(data)  # an array would drop octets of zero at the end
+            if dtype.hasobject or dtype.kind in "SU" or len(data) != dtype.itemsize:
                 raise InvalidStateError("the bytes of a scalar do not fit its dtype")
             return np.frombuffer(data, dtype, 1)[0] if data else np.zeros((), dtype)[()]
         string, value = check_fields(node, dtype=str, value=(bool, int, float, str))
         dtype = _checked_dtype(string)
         if dtype.kind not in "biufU":
             raise InvalidStateError(f"a scalar of dtype {string} is kept by its bytes")
-        if dtype.kind == "U" and (type(value) is not str or dtype.itemsize > 4 * max(1, len(value))):
-            raise InvalidStateError(f"a scalar of dtype {string} is a string of that length")
+        if dtype.kind == "U":
+            if type(value) is not str or np.str_(value).dtype != dtype:
+                raise InvalidStateError(f"a scalar of dtype {string} is a string of that length")
+            return np.str_(value)
         scalar = np.array(value, dtype)[()]
         if type(scalar.item()) is not type(value) or scalar.item() != value:
             raise InvalidStateError(f"{value!r} is not a value of dtype {string}")
@@ -277,7 +287,7 @@ _SPAN_BYTES, _SPAN_RATIO = 2**20, 64
 def _note_strides(array: Any, node: Node) -> None:
     """Note the strides of a view, because the last bit of a matrix product may depend on them.
 
-    A view with a step backwards, over overlapping memory or over far more than it holds becomes contiguous.
+    A view over overlapping memory, or over far more than it holds, becomes contiguous.
     """
     itemsize = array.dtype.itemsize
     if itemsize and all(stride % itemsize == 0 for stride in array.strides):
@@ -290,21 +300,25 @@ def _spans(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> i
     """How many items a view spans from first to last; 0 if it overlaps itself or spans too many."""
     if len(shape) != len(strides) or 0 in shape:
         return 0
-    least = 1
-    for stride, length in sorted(zip(strides, shape, strict=True)):
-        if stride < least:
+    span = 1
+    steps = [abs(stride) for stride in strides]
+    for stride, length in sorted(zip(steps, shape, strict=True)):
+        if stride < span and length > 1:  # a step no longer than what the faster axes cover
             return 0
-        least = stride * length
-    span = 1 + sum(stride * (length - 1) for stride, length in zip(strides, shape, strict=True))
+        span += stride * (length - 1)
     return span if span * itemsize <= max(_SPAN_BYTES, _SPAN_RATIO * math.prod(shape) * itemsize) else 0
 
 
-def _with_strides(array: Any, text: Any, context: Building) -> Any:
-    strides = _dims(text, context)
+def _with_strides(array: Any, text: Any) -> Any:
+    if type(text) is not str or not re.fullmatch(r"-?\d{1,18}(,-?\d{1,18})*", text, re.ASCII):
+        raise InvalidStateError("strides are a list of steps")
+    strides = tuple(map(int, text.split(",")))
     span = _spans(array.shape, strides, array.dtype.itemsize)
     if not span:
         raise InvalidStateError(f"strides of {text} do not fit an array of shape {array.shape}")
-    base = np.empty(span, array.dtype)
+    # An axis that runs backwards starts at its far end.
+    start = sum(-stride * (length - 1) for stride, length in zip(strides, array.shape, strict=True) if stride < 0)
+    base = np.empty(span, array.dtype)[start:]
     view = np.lib.stride_tricks.as_strided(base, array.shape, [stride * array.dtype.itemsize for stride in strides])
     view[...] = array
     return view
@@ -340,14 +354,39 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
         extra["dims"] = ",".join(map(str, data.shape))
         return np.empty(0, "u1"), extra
     raw = data.reshape(*data.shape, 1).view("u1").reshape(*data.shape, dtype.itemsize)
-    if dtype.type in _LONG and np.finfo(np.longdouble).nmant == 63:
-        # x87's 80 bits, with padding that holds whatever lay there: left out, so that equal values are equal bytes
+    gaps = _gaps(dtype)
+    if gaps:  # they hold whatever lay there, and equal values are to be equal bytes
         raw = raw.copy()
-        raw.reshape(-1, np.dtype(np.longdouble).itemsize)[:, 10:] = 0
+        for gap in gaps:
+            raw[..., gap] = 0
     return raw, extra
 
 
 _LONG = (np.longdouble, np.clongdouble)
+
+
+@cache
+def _gaps(dtype: np.dtype[Any]) -> list[slice]:
+    """The bytes of an item that no value covers: padding between fields, and that of x87's 80 bits."""
+    used = np.zeros(dtype.itemsize, bool)
+    _cover(dtype, used)
+    edges = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(np.int8))).tolist()
+    return [slice(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _cover(dtype: np.dtype[Any], used: Any) -> None:
+    if dtype.names is not None:
+        for name in dtype.names:
+            part, offset = dtype.fields[name][:2]  # type: ignore[index]
+            _cover(part, used[offset : offset + part.itemsize])
+    elif dtype.subdtype is not None:
+        for start in range(0, dtype.itemsize, dtype.subdtype[0].itemsize or 1):
+            _cover(dtype.subdtype[0], used[start : start + dtype.subdtype[0].itemsize])
+    elif dtype.type in _LONG and np.finfo(np.longdouble).nmant == 63:
+        for start in range(0, dtype.itemsize, np.dtype(np.longdouble).itemsize):
+            used[start : start + 10] = True
+    else:
+        used[:] = True
 
 
 def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -> Any:
@@ -366,6 +405,8 @@ def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -
     part = np.dtype(f"<f{dtype.itemsize // 2}") if last == 2 and dtype.kind == "c" else np.dtype("u1")
     if data.dtype != part or data.ndim == 0 or data.shape[-1] != last:
         raise InvalidStateError(f"a tensor of {data.dtype} and shape {data.shape} does not hold values of {dtype}")
+    if not data.size:
+        return np.empty(data.shape[:-1], dtype)
     if not data.flags.c_contiguous:
         data = np.ascontiguousarray(data)
     return data.reshape(*data.shape[:-1], -1).view(dtype).reshape(data.shape[:-1])

@@ -31,6 +31,14 @@ _NATIVE_MODULES = (
 )
 
 
+#: Classes that scikit-learn shows only once a module of its ``experimental`` package has been imported.
+_EXPERIMENTAL = {
+    "HalvingGridSearchCV": "enable_halving_search_cv",
+    "HalvingRandomSearchCV": "enable_halving_search_cv",
+    "IterativeImputer": "enable_iterative_imputer",
+}
+
+
 class Entry(msgspec.Struct, frozen=True):
     """What a class's instances may hold."""
 
@@ -76,6 +84,8 @@ class EstimatorCodec(CyclicCodec):
         """The class itself, imported when it is first needed."""
         if self._found is None:
             module, _, name = self.name.rpartition(".")
+            if name in _EXPERIMENTAL:
+                import_module(f"sklearn.experimental.{_EXPERIMENTAL[name]}")
             self._found = getattr(import_module(module), name)
         assert self._found is not None
         return self._found

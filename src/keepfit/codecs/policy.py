@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from numbers import Integral
-from typing import Any
+from typing import Any, TypeGuard
 
 from keepfit.codecs.codec import Building
+from keepfit.codecs.patterns import ends_soon
 from keepfit.codecs.sklearn_seam import bisecting_step
 from keepfit.errors import InvalidStateError, UntrustedError
 
@@ -63,6 +64,8 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
                 f"{name} reads the files that its input names (input={state['input']!r}). "
                 "If you trust the model with that, pass allow={'paths'}"
             )
+    if "sklearn.feature_extraction" in name:
+        _check_words(name, state, context)
     for parameter, most, least in (("n_jobs", N_JOBS_MAX, 1), ("verbose", VERBOSE_MAX, 0)):
         value = state.get(parameter)
         if _is_whole(value) and abs(value) > most:
@@ -79,6 +82,22 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
     return state
 
 
+def _check_words(name: str, state: dict[str, Any], context: Building) -> None:
+    pattern = state.get("token_pattern")
+    if "patterns" not in context.allow and type(pattern) is str and not ends_soon(pattern):
+        raise UntrustedError(
+            f"{name} finds words by a regular expression that may run for ever: {pattern[:80]!r}. "
+            "If you know and trust who wrote it, pass allow={'patterns'}"
+        )
+    lengths = state.get("ngram_range")
+    if type(lengths) is tuple and any(_is_whole(length) and length > _NGRAM_MAX for length in lengths):
+        raise InvalidStateError(f"{name} makes n-grams of up to {lengths!r} words, over {_NGRAM_MAX}")
+
+
+#: All n-grams of a text are in memory at once: of a long text and without a bound, far more than there is.
+_NGRAM_MAX = 100
+
+
 def _bound(state: dict[str, Any], parameters: tuple[str, ...], most: int, changed: dict[str, Any]) -> None:
     for parameter in parameters:
         value = state.get(parameter)
@@ -86,7 +105,7 @@ def _bound(state: dict[str, Any], parameters: tuple[str, ...], most: int, change
             changed[parameter] = most
 
 
-def _is_whole(value: Any) -> bool:
+def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
