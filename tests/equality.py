@@ -7,6 +7,7 @@ from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
+import scipy.interpolate
 import scipy.sparse
 
 __all__ = ["difference", "same"]
@@ -86,6 +87,10 @@ class _Comparison:
         found = (self.difference(getattr(one, name), getattr(other, name), f"{place}.{name}") for name in parts)
         return next(filter(None, found), "")
 
+    def _splines(self, one: Any, other: Any, place: str) -> str:
+        one, other = ((x.t, x.c, x.k, x.extrapolate, x.axis) for x in (one, other))  # the rest is scipy's own, and lazy
+        return self._elements(one, other, place)
+
     def _frames(self, one: Any, other: Any, place: str) -> str:
         import pandas as pd
 
@@ -120,6 +125,7 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
     (np.generic, lambda self, a, b, place: self._arrays(np.asarray(a), np.asarray(b), place)),
     (np.ndarray, _Comparison._arrays),
     ((scipy.sparse.spmatrix, scipy.sparse.sparray), _Comparison._sparse),
+    (scipy.interpolate.BSpline, _Comparison._splines),
     (_PandasObject, _Comparison._frames),
     (dict, _Comparison._mappings),
     ((list, tuple), _Comparison._elements),

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -200,7 +201,7 @@ def test_members_of_a_group_are_looked_at_one_by_one() -> None:
 
 def test_a_class_of_another_release_is_the_obstacle_that_load_raises() -> None:
     graph, facts = artifact.read(keepfit.dumps([SimpleImputer().fit(X)]))
-    graph.versions["scikit-learn"] = "1.6.1"
+    graph.versions["scikit-learn"] = "1.7.2" if sklearn.__version__.startswith("1.6.") else "1.6.1"
     graph.nodes[-2].state["_gone"] = 1
     data = artifact.to_bytes(graph, facts)
     (obstacle,) = keepfit.inspect(data).obstacles

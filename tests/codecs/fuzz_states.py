@@ -77,6 +77,7 @@ class Finding:
 class Tally:
     """Counts of cases, per label."""
 
+    case_s: float = CASE_S
     cases: Counter[str] = field(default_factory=Counter)
     accepted: Counter[str] = field(default_factory=Counter)
     findings: list[Finding] = field(default_factory=list)
@@ -95,14 +96,12 @@ def subjects(names: Iterable[str] = (), extra: bool = False) -> Iterator[Subject
                 yield Subject(label, encode(estimator), X, y)
 
 
-def fuzz(chosen: Iterable[Subject], cases: int, seed: int, *, until: float = float("inf")) -> Tally:
-    """Run `cases` cases of each subject, until the clock (`time.monotonic`) says `until`."""
-    tally = Tally()
+def fuzz(chosen: Iterable[Subject], cases: int, seed: int, *, case_s: float = CASE_S) -> Tally:
+    """Run `cases` cases of each subject, each of `case_s` seconds at most."""
+    tally = Tally(case_s)
     donors = list(chosen)
     for subject in donors:
         for start in range(0, cases, BATCH):
-            if time.monotonic() > until:
-                return tally
             numbers = range(start, min(start + BATCH, cases))
             _batch(subject, donors, [_case_seed(seed, subject.label, number) for number in numbers], tally)
     return tally
@@ -120,7 +119,7 @@ def changed(subject: Subject, donors: list[Subject], seed: int) -> tuple[Graph, 
 def _batch(subject: Subject, donors: list[Subject], seeds: list[int], tally: Tally) -> None:
     """Cases in one child; where it dies or hangs, the case at fault is tried alone, and the rest go on in another."""
     while seeds:
-        done, ended = _in_child(subject, donors, seeds)
+        done, ended = _in_child(subject, donors, seeds, tally.case_s)
         for seed, outcome in done:
             tally.cases[subject.label] += 1
             tally.accepted[subject.label] += outcome == _ACCEPTED
@@ -128,7 +127,7 @@ def _batch(subject: Subject, donors: list[Subject], seeds: list[int], tally: Tal
                 tally.findings.append(_finding(subject, donors, seed, "decode raised what is not a KeepfitError"))
         seeds = seeds[len(done) :]
         if ended and seeds:
-            again, ended_again = _in_child(subject, donors, seeds[:1], CASE_S * 3)
+            again, ended_again = _in_child(subject, donors, seeds[:1], tally.case_s * 3)
             tally.cases[subject.label] += 1
             if ended_again or not again:
                 tally.findings.append(_finding(subject, donors, seeds[0], ended_again or ended))
@@ -142,11 +141,13 @@ def _finding(subject: Subject, donors: list[Subject], seed: int, what: str) -> F
 
 
 def _in_child(
-    subject: Subject, donors: list[Subject], seeds: list[int], case_s: float = CASE_S
+    subject: Subject, donors: list[Subject], seeds: list[int], case_s: float
 ) -> tuple[list[tuple[int, int]], str]:
     """What came of cases run in a forked child, in order, and how the child ended if it did before its time."""
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: linear algebra's are idle
+        child = os.fork()
     if child == 0:
         os.close(reading)
         _limited(lambda: _run(subject, donors, seeds, writing))

@@ -1,7 +1,7 @@
 """Which regular expressions are certain to end soon.
 
 A stranger's model may carry one (``token_pattern``), and Python's matcher can be made to take time exponential in the
-length of a text. It needs a choice inside a repetition for that: ``(a+)+``, ``(a|aa)*``, ``(.*,)*``, or a reference back.
+length of a text. It needs a choice inside a repetition for that: ``(a+)+``, ``(a|aa)*``, or a reference back.
 """
 
 from __future__ import annotations
