@@ -18,6 +18,7 @@ import scipy.sparse
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
     BaggingRegressor,
@@ -112,6 +113,8 @@ def _in_pipeline(estimator: Any) -> Any:
 
 
 def _in_grid(estimator: Any) -> Any:
+    if not hasattr(type(estimator), "score") and _is_transformer(estimator):
+        estimator = Pipeline([("step", estimator), ("last", DummyRegressor())])
     return GridSearchCV(estimator, {}, cv=KFold(2))
 
 

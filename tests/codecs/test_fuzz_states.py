@@ -38,7 +38,7 @@ def test_changed_states_are_refused_or_do_no_harm() -> None:
         "OPENBLAS_NUM_THREADS": "1",
         "PYTHONPATH": str(Path(keepfit.__file__).parent.parent),
     }
-    command = [sys.executable, fuzz_states.__file__, "--cases", "20", "--estimators", ",".join(_ESTIMATORS.split())]
+    command = [sys.executable, fuzz_states.__file__, "--cases", "12", "--estimators", ",".join(_ESTIMATORS.split())]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 findings" in done.stdout
