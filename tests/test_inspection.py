@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import sklearn
+from sklearn.cluster import BisectingKMeans
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -136,7 +137,7 @@ def test_a_report_goes_through_json(model: Pipeline) -> None:
 
 
 def test_nothing_is_imported_or_built_for_a_report(tmp_path: Path, model: Pipeline) -> None:
-    keepfit.dump([model, Mine()], tmp_path / "model")
+    keepfit.dump([model, Mine(), BisectingKMeans(3).fit(X)], tmp_path / "model")
     code = (
         "import sys, keepfit; report = keepfit.inspect('model'); print(report)\n"
         "report._repr_html_(); report.to_json()\n"

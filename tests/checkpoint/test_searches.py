@@ -223,7 +223,7 @@ def test_an_error_of_the_splitter_is_raised_as_it_is(good, n_jobs, store, iris) 
         def get_n_splits(self, X=None, y=None, groups=None):
             return 3
 
-    with keepfit.checkpoint(store, progress=False), pytest.raises(LookupError, match="^'no more splits'$|no more"):
+    with keepfit.checkpoint(store, progress=False), pytest.raises(LookupError, match="no more splits"):
         cross_val_score(TREE, *iris, cv=Splits(), n_jobs=n_jobs)
 
 
@@ -246,7 +246,8 @@ def test_no_candidates_are_refused_as_outside(store, iris) -> None:
 
 def test_warnings_of_a_fit_come_again_with_a_reused_result(store, iris) -> None:
     for _ in range(2):
-        with keepfit.checkpoint(store, progress=False) as run, pytest.warns(ConvergenceWarning, match="failed to converge"):
+        told = pytest.warns(ConvergenceWarning, match="failed to converge")
+        with keepfit.checkpoint(store, progress=False) as run, told:
             cross_val_score(LogisticRegression(max_iter=2), *iris)
     assert run.reused == 5
 
@@ -303,9 +304,9 @@ def test_the_engine_is_the_backend_around_the_block(backend, store, iris) -> Non
 def test_results_of_an_engine_arrive_while_it_works(backend, store, iris) -> None:
     """An error in the last task leaves the others in the store."""
     search = GridSearchCV(FailsAt(bad_depth=30), {"max_depth": [*range(1, 31)]}, cv=2, error_score="raise")
-    with joblib.parallel_config(backend, n_jobs=2), keepfit.checkpoint(store, progress=False) as run:
-        with pytest.raises(ArithmeticError):
-            search.fit(*iris)
+    engine = joblib.parallel_config(backend, n_jobs=2)
+    with engine, keepfit.checkpoint(store, progress=False) as run, pytest.raises(ArithmeticError):
+        search.fit(*iris)
     assert run.computed >= 20
 
 
@@ -423,7 +424,9 @@ def test_two_processes_may_keep_in_one_store(store, iris, tmp_path) -> None:
     assert one.tobytes() == other.tobytes()
 
 
-@pytest.mark.parametrize("splitter", [StratifiedKFold(3, shuffle=True, random_state=1), ShuffleSplit(3, random_state=2)])
+@pytest.mark.parametrize(
+    "splitter", [StratifiedKFold(3, shuffle=True, random_state=1), ShuffleSplit(3, random_state=2)]
+)
 def test_splitters_with_a_seed_resume(splitter, store, iris) -> None:
     for reused in (0, 3):
         with keepfit.checkpoint(store, progress=False) as run:

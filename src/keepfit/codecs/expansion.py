@@ -1,11 +1,13 @@
-"""How often the parts of a model are called: a part that stands once in a file may be a part many times over.
+"""How often the parts of a model are met: a part that stands once in a file may be a part many times over.
 
 An estimator of two members, each the same estimator of two members, and so on forty times, is a small file that calls
-its last member 2**40 times. So what holds estimators is counted with what it holds, each time it holds it.
+its last member 2**40 times; a parameter that is a list of such lists is copied by `clone`, or printed, as often. So
+estimators, and the containers in them, are counted with what they hold, each time they hold it.
 """
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from itertools import accumulate
 from typing import Any
@@ -20,9 +22,12 @@ EXPANSION = 100_000
 #: A model may have this many times more parts than its file has objects.
 _SHARING = 10
 
-_CONTAINERS = frozenset({"dict", "list", "tuple", "numpy.ndarray", "sklearn.utils.Bunch"})
-#: Classes whose members are arrays, numbers and compiled objects: nothing below them calls anything again.
-_WITHOUT_MEMBERS = ("sklearn.linear_model.", "sklearn.tree.", "sklearn.svm.", "sklearn.metrics.", "sklearn._loss.")
+_CONTAINERS = frozenset(
+    {
+        "collections.OrderedDict", "collections.defaultdict", "collections.deque", "dict", "frozenset",
+        "functools.partial", "list", "numpy.ndarray", "set", "sklearn.utils.Bunch", "slice", "tuple",
+    }
+)  # fmt: skip
 
 
 def check_expansion(nodes: Sequence[Node]) -> None:
@@ -36,8 +41,8 @@ def check_expansion(nodes: Sequence[Node]) -> None:
     Raises
     ------
     InvalidStateError
-        If a model has more than `EXPANSION` parts, each counted as often as it stands in another, and more than ten
-        times as many as there are objects in the graph.
+        If an estimator has more than `EXPANSION` parts, each counted as often as it stands in another, and more than
+        ten times as many as there are objects in the graph.
 
     Notes
     -----
@@ -46,22 +51,39 @@ def check_expansion(nodes: Sequence[Node]) -> None:
     if not any(node.type.startswith("sklearn.") for node in nodes):
         return
     firsts = list(accumulate((node.count for node in nodes), initial=0))
+    wanted = _wanted(nodes, firsts)
     limit = max(EXPANSION, _SHARING * firsts[-1])
     parts: dict[int, int] = {}
-    for first, node in zip(firsts, nodes, strict=False):
-        is_part = node.type.startswith("sklearn.") and node.type not in _CONTAINERS
-        if not is_part and node.type not in _CONTAINERS:
+    for number, node in enumerate(nodes):
+        if not wanted[number]:
             continue
-        own = int(is_part)
-        if is_part and node.type.startswith(_WITHOUT_MEMBERS):
-            parts.update(dict.fromkeys(range(first, first + node.count), own))
-            continue
-        common = own + _sum(parts, first, node.state.values()) + _sum(parts, first, node.items)
+        first = firsts[number]
+        common = 1 + _sum(parts, first, node.state.values()) + _sum(parts, first, node.items)
         for index, count in _members(parts, first, node, common):
-            if count > limit:
+            parts[index] = count
+            if count > limit and _is_part(node):
                 raise InvalidStateError(f"a model of more than {limit:,} parts, most of them the same ones again")
-            if count:
-                parts[index] = count
+
+
+def _is_part(node: Node) -> bool:
+    return node.type.startswith("sklearn.") and node.type not in _CONTAINERS
+
+
+def _wanted(nodes: Sequence[Node], firsts: list[int]) -> bytearray:
+    """Which nodes are estimators, or containers in one."""
+    wanted = bytearray(len(nodes))
+    for number in range(len(nodes) - 1, -1, -1):
+        node = nodes[number]
+        if _is_part(node):
+            wanted[number] = 1
+        elif not wanted[number]:
+            continue
+        for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
+            if Ref in set(map(type, values)):
+                for index in {value.index for value in values if type(value) is Ref}:
+                    place = bisect_right(firsts, index) - 1
+                    wanted[place] |= nodes[place].type in _CONTAINERS
+    return wanted
 
 
 def _sum(parts: dict[int, int], first: int, values: Collection[Any]) -> int:

@@ -173,10 +173,12 @@ def _foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obst
 
 def _states(node: Node) -> Iterator[dict[str, Any]]:
     """States with every value that a field of a node has, for the members of a group as well."""
-    yield node.state
+    # The policy makes a part anew where it sees this one, and imports scikit-learn for it; nothing to report there.
+    state = {name: value for name, value in node.state.items() if name != "_bisecting_tree"}
+    yield state
     for name, column in node.columns.items():
         for value in {value for value in column if type(value) is not Ref}:
-            yield {**node.state, name: value}
+            yield {**state, name: value}
 
 
 def _capabilities(name: str, state: dict[str, Any], context: Building) -> list[str]:

@@ -46,30 +46,6 @@ _MODEL_RULES = f"""
 """
 
 
-def _check_nodes(state: State, dims: Dims) -> None:
-    nodes = state["nodes"]
-    if nodes.dtype != predictor_record_dtype():
-        fields = ", ".join(nodes.dtype.names or ())
-        raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
-    count = len(nodes)
-    inner = np.flatnonzero(nodes["is_leaf"] == 0)
-    if 2 * inner.size + 1 != count:
-        refuse("the nodes of a tree do not make one tree")
-    if not inner.size:
-        return
-    among = nodes[inner]
-    children = np.concatenate([among["left"], among["right"]])
-    if (children <= np.concatenate([inner, inner])).any() or children.max() >= count:
-        refuse("a node of a tree has a child that is not after it, or not there")
-    if np.count_nonzero(np.bincount(children, minlength=count)) != count - 1:
-        refuse("a node of a tree has two parents")
-    if among["feature_idx"].min() < 0:
-        refuse("a tree splits on a feature it does not have")
-    by_category = among["is_categorical"] != 0
-    if by_category.any() and among["bitset_idx"][by_category].max() >= dims["B"]:
-        refuse("a tree splits by categories that it does not list")
-
-
 def _check_model(state: State, dims: Dims) -> None:
     outputs = dims["K"]
     mapper = state["_bin_mapper"].__dict__
@@ -80,27 +56,62 @@ def _check_model(state: State, dims: Dims) -> None:
         refuse("histogram boosting is not being fitted")
     if not loss_fits(state["_loss"], outputs, is_classifier="classes_" in state):
         refuse("the loss of histogram boosting does not fit its number of trees in an iteration")
+    trees: list[dict[str, Any]] = []
     for predictors in state["_predictors"]:
         if type(predictors) is not list or len(predictors) != outputs:
             refuse("histogram boosting has a tree for each output in an iteration")
         for predictor in predictors:
             if not is_a(predictor, _PREDICTOR) or "nodes" not in predictor.__dict__:
                 refuse("histogram boosting is made of its own trees")
-            _check_features(predictor.__dict__["nodes"], is_categorical)
+            trees.append(predictor.__dict__)
+    for start in range(0, len(trees), _TREES_TOGETHER):
+        _check_trees(trees[start : start + _TREES_TOGETHER], is_categorical)
     if state["_preprocessor"] is not None:
         _check_preprocessor(state["_preprocessor"].__dict__, state, dims["F"])
 
 
-def _check_features(nodes: Any, is_categorical: Any) -> None:
-    features = nodes["feature_idx"]
-    if features.max() >= len(is_categorical):
-        # Only inner nodes are asked for their feature; leaves hold any number.
-        features = features[nodes["is_leaf"] == 0]
-        if features.size and features.max() >= len(is_categorical):
-            refuse("a tree splits on a feature it does not have")
-    by_category = (nodes["is_categorical"] != 0) & (nodes["is_leaf"] == 0)
-    if by_category.any() and not is_categorical[nodes["feature_idx"][by_category]].all():
-        refuse("a tree splits by category on a feature that has none")
+#: Trees are checked so many at a time: numpy's cost per call is shared, and the copy stays small.
+_TREES_TOGETHER = 256
+
+
+def _check_trees(trees: list[dict[str, Any]], is_categorical: Any) -> None:
+    """Raise unless the nodes of each of these are one tree on features that are there."""
+    dtype = predictor_record_dtype()
+    for found in {id(tree["nodes"].dtype): tree["nodes"].dtype for tree in trees}.values():
+        if found != dtype:
+            fields = ", ".join(found.names or ())
+            raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
+    raw = np.dtype((np.void, dtype.itemsize))  # concatenating structured arrays would pack their dtype anew
+    nodes = np.concatenate([np.ascontiguousarray(tree["nodes"]).view(raw) for tree in trees]).view(dtype)
+    counts = np.array([len(tree["nodes"]) for tree in trees])
+    if not counts.all():
+        refuse("a tree has at least one node")
+    starts = np.cumsum(counts) - counts
+    is_inner = nodes["is_leaf"] == 0
+    if (2 * np.add.reduceat(is_inner.astype(np.intp), starts) + 1 != counts).any():
+        refuse("the nodes of a tree do not make one tree")
+    inner = np.flatnonzero(is_inner)
+    if not inner.size:
+        return
+    among = nodes[inner]
+    tree = np.repeat(np.arange(len(trees)), counts)[inner]
+    place, last = inner - starts[tree], counts[tree]
+    for side in ("left", "right"):
+        if (among[side] <= place).any() or (among[side] >= last).any():
+            refuse("a node of a tree has a child that is not after it, or not there")
+    parents = np.zeros(len(nodes), np.intp)
+    parents[starts[tree] + among["left"]] += 1
+    parents[starts[tree] + among["right"]] += 1
+    if np.count_nonzero(parents) != len(nodes) - len(trees) or parents.max() > 1:
+        refuse("a node of a tree has two parents")
+    feature = among["feature_idx"]
+    if feature.min() < 0 or feature.max() >= len(is_categorical):
+        refuse("a tree splits on a feature it does not have")
+    by_category = among["is_categorical"] != 0
+    if by_category.any():
+        listed = np.array([len(tree["raw_left_cat_bitsets"]) for tree in trees])[tree]
+        if not is_categorical[feature[by_category]].all() or (among["bitset_idx"] >= listed)[by_category].any():
+            refuse("a tree splits by categories that it does not list, or on a feature that has none")
 
 
 def _check_preprocessor(parts: dict[str, Any], state: State, features: int) -> None:
@@ -152,7 +163,7 @@ def _is_identity(transformer: Any) -> bool:
 
 
 CHECKS = {
-    _PREDICTOR: Check(_PREDICTOR, _PREDICTOR_RULES, _check_nodes),
+    _PREDICTOR: Check(_PREDICTOR, _PREDICTOR_RULES),
     _MAPPER: Check(_MAPPER, _MAPPER_RULES),
     **{
         f"sklearn.ensemble.{name}": Check(f"sklearn.ensemble.{name}", _MODEL_RULES, _check_model)
