@@ -266,13 +266,10 @@ def test_warnings_that_are_errors_make_other_results(store, iris) -> None:
     with keepfit.checkpoint(store, progress=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cross_val_score(warn, *iris)
-    with (
-        keepfit.checkpoint(store, progress=False) as run,
-        warnings.catch_warnings(),
-        pytest.raises(ValueError, match="All the 5 fits failed"),
-    ):
+    with keepfit.checkpoint(store, progress=False) as run, warnings.catch_warnings():
         warnings.simplefilter("error", ConvergenceWarning)
-        cross_val_score(warn, *iris)
+        with pytest.raises(ValueError, match="All the 5 fits failed"):
+            cross_val_score(warn, *iris)
     assert run.failed == 5
 
 

@@ -34,7 +34,7 @@ def _exit(number: int, frame: FrameType | None) -> None:
 
 
 def _forget() -> None:
-    """A forked worker ends on SIGTERM as it always does: pools end theirs by it, and tasks may swallow the exception."""
+    """A forked worker ends on SIGTERM as ever: pools end theirs by it, and tasks may swallow the exception."""
     if signal.getsignal(signal.SIGTERM) is _exit:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
