@@ -9,7 +9,8 @@ Then read the difference before committing it: a class or name that has come in 
 
 A class of scikit-learn comes into a table when it is an estimator, a kernel, a splitter, a scorer or a distance metric,
 or when it was met inside a fitted one. Its attributes are those its source assigns to ``self`` (its bases included) and
-those that the fits had.
+those that the fits had; the latter stand under ``met`` as well: a release may rely on them, while what only its source
+names may be gone when ``fit`` returns.
 """
 
 from __future__ import annotations
@@ -89,7 +90,11 @@ def classes() -> dict[str, Any]:
         attributes = {name for name in attributes if not name.startswith("__")}
         if "n_features_in_" in attributes:  # a function outside the class sets both, this one for data with names
             attributes.add("feature_names_in_")
-        table[public_name(cls)] = {"parameters": sorted(parameters), "attributes": sorted(attributes)}
+        table[public_name(cls)] = {
+            "parameters": sorted(parameters),
+            "attributes": sorted(attributes),
+            "met": sorted(names & attributes),
+        }
     return table
 
 

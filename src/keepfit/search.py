@@ -180,7 +180,16 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self.metadata = metadata
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """The parameters, and with `deep` each estimator by its name and its parameters as ``name__parameter``."""
+        """The parameters, and with `deep` each estimator by its name and its parameters as ``name__parameter``.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        dict of str to object
+        """
         params: dict[str, Any] = super().get_params(deep=False)
         if deep:
             for name, (estimator, _) in _pairs(self.models):
@@ -189,7 +198,18 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         return params
 
     def set_params(self, **params: Any) -> ModelSearchCV:
-        """Set parameters; ``name=`` gives a type another estimator, ``name__parameter=`` sets one of its own."""
+        """Set parameters; ``name=`` gives a type another estimator, ``name__parameter=`` sets one of its own.
+
+        Parameters
+        ----------
+        **params
+            By name.
+
+        Returns
+        -------
+        ModelSearchCV
+            Itself.
+        """
         models = params.pop("models", self.models)
         for name, (_, space) in _pairs(models):
             if name in params:
@@ -314,7 +334,12 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         return {"groups": rest.pop("groups", None)}, dict.fromkeys(self.models, rest)
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Which of the parameters of `fit` go where, when scikit-learn's metadata routing is on."""
+        """Which of the parameters of `fit` go where, when scikit-learn's metadata routing is on.
+
+        Returns
+        -------
+        MetadataRouter
+        """
         router = MetadataRouter(owner=type(self).__name__)
         for name in self.models:
             mapping = MethodMapping().add(caller="fit", callee="fit")

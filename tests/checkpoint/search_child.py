@@ -1,7 +1,8 @@
 """A search in a process of its own, to be stopped or killed: 160 tasks of some milliseconds.
 
-``search_child.py STORE RESULTS [--n-jobs N] [--log FILE] [--plain]``. Prints "searching" when it begins, writes its
-scores to RESULTS at its end, and a line per fit to the log: the candidate and the split.
+``search_child.py STORE RESULTS [--n-jobs N] [--log FILE] [--plain]``, pausing PAUSE_S seconds in each fit. Prints
+"searching" when it begins, writes its scores to RESULTS at its end, and a line per fit to the log: the candidate and
+the split.
 """
 
 from __future__ import annotations
@@ -23,11 +24,11 @@ SPLITS, SAMPLES = 4, 80
 class Slow(ClassifierMixin, BaseEstimator):
     """Takes its time, and writes down that it was fitted."""
 
-    def __init__(self, weight: float = 0.0, log: str | None = None, pause_s: float = 0.01) -> None:
-        self.weight, self.log, self.pause_s = weight, log, pause_s
+    def __init__(self, weight: float = 0.0, log: str | None = None) -> None:
+        self.weight, self.log = weight, log
 
     def fit(self, X, y):
-        time.sleep(self.pause_s)
+        time.sleep(float(os.environ.get("PAUSE_S", "0.01")))  # no parameter: it does not change the result
         split = (set(range(SAMPLES)) - set(X[:, 0].astype(int))).pop() // (SAMPLES // SPLITS)
         if self.log is not None:
             with open(self.log, "a") as log:
@@ -46,14 +47,13 @@ def main() -> None:
     parser.add_argument("results")
     parser.add_argument("--n-jobs", type=int, default=1)
     parser.add_argument("--log")
-    parser.add_argument("--pause-s", type=float, default=0.01)
     parser.add_argument("--plain", action="store_true")
     options = parser.parse_args()
     rng = np.random.default_rng(0)
     X = np.column_stack([np.arange(SAMPLES), rng.normal(size=(SAMPLES, 5))])
     y = (X[:, 1] + rng.normal(size=SAMPLES) > 0).astype(int)
     grid = {"weight": np.linspace(0, 2, 40).tolist()}
-    estimator = Slow(log=options.log, pause_s=options.pause_s)
+    estimator = Slow(log=options.log)
     search = GridSearchCV(estimator, grid, cv=KFold(SPLITS), n_jobs=options.n_jobs, refit=False)
     block = contextlib.nullcontext() if options.plain else keepfit.checkpoint(options.store)
     with block:

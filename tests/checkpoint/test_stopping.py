@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
@@ -30,25 +31,28 @@ KILLS = int(os.environ.get("KEEPFIT_KILLS", "6"))
 class Child:
     """A search in a process group of its own."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, pause_s: float = 0.01) -> None:
         self.results = folder / "results.npz"
         self.log = folder / "fits.log"
         self.log.write_text("")
         command = [sys.executable, CHILD, folder / "state.db", self.results, "--log", self.log, *options]
-        self.process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-        )
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        environment = {**os.environ, "PAUSE_S": str(pause_s)}
+        self.process = subprocess.Popen(command, env=environment, start_new_session=True, **pipes)
         self.pid = int(self.process.stdout.readline().split()[1])
 
     def kill(self) -> None:
-        """SIGKILL; then what it has started goes too."""
+        """SIGKILL, if it still lives; then what it has started goes too."""
         self.process.kill()
-        self.process.communicate()
-        self.end_group()
+        if not self.process.stdout.closed:
+            self.end()
 
-    def end_group(self) -> None:
+    def end(self) -> str:
+        """Wait for it, then end what it left behind; give what it said."""
+        self.process.wait(timeout=300)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
+        return self.process.communicate()[1]
 
     def members(self) -> list[int]:
         """Processes of the group that are alive."""
@@ -67,8 +71,8 @@ class Child:
 def child(tmp_path: Path) -> Iterator[type[Child]]:
     started: list[Child] = []
 
-    def start(*options: str) -> Child:
-        started.append(Child(tmp_path, *options))
+    def start(*options: str, pause_s: float = 0.01) -> Child:
+        started.append(Child(tmp_path, *options, pause_s=pause_s))
         return started[-1]
 
     yield start
@@ -94,8 +98,6 @@ def kept(folder: Path) -> set[tuple[float, int]]:
         connection.close()
     with keepfit.Store(path) as store:
         tasks = [task for search in store.work.searches() for task in store.work.tasks(search.id)]
-    import json
-
     return {(json.loads(task.candidate)["weight"], task.split) for task in tasks}
 
 
@@ -103,9 +105,8 @@ def kept(folder: Path) -> set[tuple[float, int]]:
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The scores of the search without keepfit."""
     folder = tmp_path_factory.mktemp("plain")
-    one = Child(folder, "--plain", "--pause-s", "0")
-    assert one.process.wait(300) == 0
-    one.process.communicate()
+    one = Child(folder, "--plain", pause_s=0)
+    one.end()
     return scores(one)
 
 
@@ -118,13 +119,12 @@ def killed_search(folder: Path, n_jobs: int, kills: int, rng: random.Random, uni
     """Search with up to that many kills, going on each time; give how many it took."""
     for number in range(kills + 1):
         before = kept(folder)
-        one = Child(folder, "--n-jobs", str(n_jobs), *(["--pause-s", "0"] if number == kills else []))
+        one = Child(folder, "--n-jobs", str(n_jobs), pause_s=0.01 if number < kills else 0)
         killer = threading.Timer(rng.uniform(0.0, 2.0), one.process.kill)
         if number < kills:
             killer.start()
-        error = one.process.communicate()[1]
+        error = one.end()
         killer.cancel()
-        one.end_group()
         done = fits(one.log)
         assert not before & done.keys(), "finished work was done again"
         assert max(done.values(), default=1) == 1
@@ -158,22 +158,22 @@ def test_killed_at_many_moments(n_jobs, tmp_path, uninterrupted, monkeypatch) ->
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("n_jobs", ["1", "2"])
 def test_a_signal_stops_at_once_and_everything_finished_is_kept(n_jobs, number, child, tmp_path, uninterrupted) -> None:
-    one = child("--n-jobs", n_jobs, "--pause-s", "0.05")
+    one = child("--n-jobs", n_jobs, pause_s=0.05)
     wait_for(lambda: len(fits(one.log)) >= 20)
     start_s = time.monotonic()
     one.process.send_signal(number)
-    error = one.process.communicate(timeout=60)[1]
+    one.process.wait(timeout=60)
     assert time.monotonic() - start_s < 20
     assert one.process.returncode == (143 if number == signal.SIGTERM else -signal.SIGINT)
     finished = kept(tmp_path)
     assert len(finished) >= len(fits(one.log)) - 2 * int(n_jobs) - 2
     place = tmp_path / "state.db"
-    assert f"keepfit: stopped: {len(finished)} of {TASKS} kept in {place}; run the same code again to go on" in error
     wait_for(lambda: not one.members())  # no worker lingers
+    assert f"keepfit: stopped: {len(finished)} of {TASKS} kept in {place}; run the same code again" in one.end()
     with keepfit.Store(place) as store:
         assert [search.state for search in store.work.searches()] == ["stopped"]
-    again = child("--n-jobs", n_jobs, "--pause-s", "0")
-    assert again.process.wait(300) == 0
+    again = child("--n-jobs", n_jobs, pause_s=0)
+    again.end()
     assert not finished & fits(again.log).keys()
     assert scores(again) == uninterrupted
 

@@ -23,6 +23,7 @@ from sklearn.ensemble import (
     IsolationForest,
     RandomForestClassifier,
     RandomForestRegressor,
+    VotingClassifier,
 )
 from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
@@ -319,6 +320,10 @@ BOOSTED: dict[str, _Case] = {
         lambda: fitted(IsolationForest(n_estimators=2, max_features=2), X),
         put(estimators_features_=[np.array([True, False, False, False])] * 2),
     ),
+    "VotingClassifier: a vote for a class far away": (
+        lambda: fitted(VotingClassifier([("a", make_pipeline(StandardScaler(), LogisticRegression()))])),
+        lambda model: vars(model.estimators_[0][-1]).update(classes_=np.array([0, 1, 2**40])),
+    ),
     "BaggingClassifier: a billion classes": (
         lambda: fitted(BaggingClassifier(DecisionTreeClassifier(), 2)),
         put(n_classes_=10**9),
@@ -483,6 +488,14 @@ def test_an_estimator_of_two_of_the_same_forty_times_over_is_refused() -> None:
     for _ in range(40):
         union = FeatureUnion([("a", union), ("b", union)])
     assert_refused(union, InvalidStateError, match="parts")
+
+
+def test_a_parameter_that_is_a_list_of_two_of_the_same_forty_times_over_is_refused() -> None:
+    weight: Any = [1.0]
+    for _ in range(40):
+        weight = [weight, weight]
+    codecs.decode(codecs.encode(weight))  # as a value it is one like others
+    assert_refused(LogisticRegression(class_weight={0: weight}), InvalidStateError, match="parts")
 
 
 def test_a_model_of_many_parts_of_its_own_is_not() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
 from keepfit.codecs.functions import FUNCTION
+from keepfit.codecs.layout import LONG, gaps_of, note_strides, with_strides
 from keepfit.codecs.numpy_seam import masked_array, masked_parts
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import PLAIN_DTYPES, Node
@@ -93,7 +94,7 @@ class _Array(CyclicCodec):
         else:
             data = np.asarray(obj)
             if not (obj.flags.c_contiguous or obj.flags.f_contiguous):
-                _note_strides(data, node)
+                note_strides(data, node)
                 data = data.copy(order="K")
             order = "F" if data.flags.f_contiguous and not data.flags.c_contiguous else "C"
             data = np.ascontiguousarray(data.T if order == "F" else data)
@@ -144,7 +145,7 @@ class _Array(CyclicCodec):
             if state.get("order") == "F":
                 array = array.T
             if "strides" in state:
-                array = _with_strides(array, state["strides"])
+                array = with_strides(array, state["strides"])
         if not writeable and array.flags.writeable:
             array = array.view()
             array.flags.writeable = False
@@ -247,7 +248,7 @@ class _Scalar(Codec):
             return Node("numpy.scalar", {"dtype": dtype.str, "hex": bytes.hex(obj)})
         if dtype.kind in "biu" or (dtype == np.float64 and np.isfinite(obj)):
             return Node("numpy.scalar", {"dtype": dtype.str, "value": obj.item()})
-        if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in _LONG:
+        if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in LONG:
             return Node("numpy.scalar", {"array": np.asarray(obj)})
         return Node("numpy.scalar", {"dtype": dtype.str, "hex": obj.tobytes().hex()})
 
@@ -280,50 +281,6 @@ class _Scalar(Codec):
         return scalar
 
 
-#: How much memory a view may span: this many bytes, or this many times what it holds, whichever is more.
-_SPAN_BYTES, _SPAN_RATIO = 2**20, 64
-
-
-def _note_strides(array: Any, node: Node) -> None:
-    """Note the strides of a view, because the last bit of a matrix product may depend on them.
-
-    A view over overlapping memory, or over far more than it holds, becomes contiguous.
-    """
-    itemsize = array.dtype.itemsize
-    if itemsize and all(stride % itemsize == 0 for stride in array.strides):
-        strides = tuple(stride // itemsize for stride in array.strides)
-        if _spans(array.shape, strides, itemsize):
-            node.state["strides"] = ",".join(map(str, strides))
-
-
-def _spans(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> int:
-    """How many items a view spans from first to last; 0 if it overlaps itself or spans too many."""
-    if len(shape) != len(strides) or 0 in shape:
-        return 0
-    span = 1
-    steps = [abs(stride) for stride in strides]
-    for stride, length in sorted(zip(steps, shape, strict=True)):
-        if stride < span and length > 1:  # a step no longer than what the faster axes cover
-            return 0
-        span += stride * (length - 1)
-    return span if span * itemsize <= max(_SPAN_BYTES, _SPAN_RATIO * math.prod(shape) * itemsize) else 0
-
-
-def _with_strides(array: Any, text: Any) -> Any:
-    if type(text) is not str or not re.fullmatch(r"-?\d{1,18}(,-?\d{1,18})*", text, re.ASCII):
-        raise InvalidStateError("strides are a list of steps")
-    strides = tuple(map(int, text.split(",")))
-    span = _spans(array.shape, strides, array.dtype.itemsize)
-    if not span:
-        raise InvalidStateError(f"strides of {text} do not fit an array of shape {array.shape}")
-    # An axis that runs backwards starts at its far end.
-    start = sum(-stride * (length - 1) for stride, length in zip(strides, array.shape, strict=True) if stride < 0)
-    base = np.empty(span, array.dtype)[start:]
-    view = np.lib.stride_tricks.as_strided(base, array.shape, [stride * array.dtype.itemsize for stride in strides])
-    view[...] = array
-    return view
-
-
 def _reduce_objects(obj: Any, node: Node, context: Reducing) -> None:
     dtype = obj.dtype
     order = "F" if obj.flags.f_contiguous and not obj.flags.c_contiguous else "C"
@@ -354,39 +311,12 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
         extra["dims"] = ",".join(map(str, data.shape))
         return np.empty(0, "u1"), extra
     raw = data.reshape(*data.shape, 1).view("u1").reshape(*data.shape, dtype.itemsize)
-    gaps = _gaps(dtype)
+    gaps = gaps_of(dtype)
     if gaps:  # they hold whatever lay there, and equal values are to be equal bytes
         raw = raw.copy()
         for gap in gaps:
             raw[..., gap] = 0
     return raw, extra
-
-
-_LONG = (np.longdouble, np.clongdouble)
-
-
-@cache
-def _gaps(dtype: np.dtype[Any]) -> list[slice]:
-    """The bytes of an item that no value covers: padding between fields, and that of x87's 80 bits."""
-    used = np.zeros(dtype.itemsize, bool)
-    _cover(dtype, used)
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], used, [True]]).astype(np.int8))).tolist()
-    return [slice(first, last) for first, last in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def _cover(dtype: np.dtype[Any], used: Any) -> None:
-    if dtype.names is not None:
-        for name in dtype.names:
-            part, offset = dtype.fields[name][:2]  # type: ignore[index]
-            _cover(part, used[offset : offset + part.itemsize])
-    elif dtype.subdtype is not None:
-        for start in range(0, dtype.itemsize, dtype.subdtype[0].itemsize or 1):
-            _cover(dtype.subdtype[0], used[start : start + dtype.subdtype[0].itemsize])
-    elif dtype.type in _LONG and np.finfo(np.longdouble).nmant == 63:
-        for start in range(0, dtype.itemsize, np.dtype(np.longdouble).itemsize):
-            used[start : start + 10] = True
-    else:
-        used[:] = True
 
 
 def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -> Any:
@@ -496,6 +426,11 @@ def _check_itemsize(itemsize: int) -> None:
 
 
 @cache
+def _scalar_names() -> frozenset[str]:
+    return frozenset(f"numpy.{scalar.__name__}" for scalar in _scalar_types())
+
+
+@cache
 def _scalar_types() -> frozenset[type]:
     return frozenset(np.dtype(code).type for code in np.typecodes["All"])
 
@@ -529,5 +464,4 @@ def find(name: str) -> Codec | None:
     last = name.rpartition(".")[2]
     if name.startswith("numpy.dtypes.") and isinstance(getattr(np.dtypes, last, None), type):
         return _DTYPE_CODEC
-    scalar = getattr(np, last, None) if name == f"numpy.{last}" else None
-    return _SCALAR if isinstance(scalar, type) and issubclass(scalar, np.generic) else None
+    return _SCALAR if name in _scalar_names() else None

@@ -23,6 +23,10 @@ _MISFITS = (
 )  # fmt: skip
 
 
+#: Names that an error spells out; it carries all of them in ``names``.
+_LISTED = 20
+
+
 def decode(
     graph: Graph,
     *,
@@ -72,12 +76,15 @@ def decode(
 
 def untrusted_types(graph: Graph) -> dict[str, str]:
     """The names that ``trusted=`` would need to build a graph, each with the place it is first met."""
-    places: dict[str, str] = {}
+    first_met: dict[str, int] = {}
     for index, node in zip(first_objects(graph.nodes), graph.nodes, strict=True):
         name = _needed_name(node)
-        if name is not None and name not in places:
-            places[name] = path_of(graph, index)
-    return places
+        if name is not None:
+            first_met.setdefault(name, index)
+    if not first_met:
+        return {}
+    came_from = _ways(graph)
+    return {name: _path(came_from, index) for name, index in first_met.items()}
 
 
 def _needed_name(node: Node) -> str | None:
@@ -106,11 +113,12 @@ def _codecs(graph: Graph, opened: Mapping[str, Any], allow: Collection[str]) -> 
         )
     missing = {name: place for name, place in untrusted_types(graph).items() if name not in opened}
     if missing:
-        listed = "; ".join(f"{name} at {place or 'the top'}" for name, place in missing.items())
         names = tuple(missing)
+        listed = "; ".join(f"{name} at {missing[name] or 'the top'}" for name in names[:_LISTED])
+        listed += f"; and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
         raise UntrustedError(
             f"the file names what keepfit does not know: {listed}. "
-            f"If you know and trust it, pass trusted={list(names)!r} (or the classes themselves)",
+            f"If you know and trust it, pass trusted={list(names[:_LISTED])!r} (or the classes themselves)",
             path=next(iter(missing.values())),
             names=names,
         )
@@ -294,7 +302,15 @@ def _refs(node: Node) -> Iterable[Ref]:
 
 
 def path_of(graph: Graph, index: int) -> str:
-    """Where object `index` stands, by the shortest way from a root (``steps[1][1].tree_``); empty for the whole."""
+    """Where object `index` stands, by the shortest way from a root (``steps[1][1].tree_``); empty for the whole.
+
+    Of a place very deep inside, the last steps only, after ``…``.
+    """
+    return _path(_ways(graph, index), index)
+
+
+def _ways(graph: Graph, wanted: int | None = None) -> dict[int, tuple[int, str]]:
+    """For each object the one above it by which it is met first, and the step from there; until `wanted` is met."""
     firsts = first_objects(graph.nodes)
     came_from: dict[int, tuple[int, str]] = {}
     queue = []
@@ -303,17 +319,28 @@ def path_of(graph: Graph, index: int) -> str:
             came_from[value.index] = (-1, "" if name == "object" else name)
             queue.append(value.index)
     for at in queue:
-        if at == index:
+        if at == wanted:
             break
         number = bisect_right(firsts, at) - 1
         for part, value in _children(graph.nodes[number], at - firsts[number]):
             if type(value) is Ref and value.index not in came_from:
                 came_from[value.index] = (at, part)
                 queue.append(value.index)
-    parts = []
+    return came_from
+
+
+#: Steps of a path that are told: an error names a place, it does not repeat a file.
+_STEPS, _STEP_LENGTH = 40, 80
+
+
+def _path(came_from: Mapping[int, tuple[int, str]], index: int) -> str:
+    parts: list[str] = []
     while index in came_from:
         index, part = came_from[index]
-        parts.append(part)
+        parts.append(part[:_STEP_LENGTH])
+        if len(parts) == _STEPS and index in came_from:
+            parts.append("…")
+            break
     return "".join(reversed(parts)).removeprefix(".")
 
 

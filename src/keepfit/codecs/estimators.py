@@ -40,10 +40,11 @@ _EXPERIMENTAL = {
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """What a class's instances may hold."""
+    """What a class's instances may hold, and which of these attributes fits of the release were found to leave."""
 
     parameters: tuple[str, ...]
     attributes: tuple[str, ...]
+    met: tuple[str, ...] = ()
 
 
 @cache
@@ -77,6 +78,7 @@ class EstimatorCodec(CyclicCodec):
         self.name = name
         self._parameters = frozenset(entry.parameters)
         self._attributes = frozenset(entry.attributes) | self._parameters
+        self._met = frozenset(entry.met)
         self._found: type[Any] | None = None
 
     @property
@@ -114,7 +116,7 @@ class EstimatorCodec(CyclicCodec):
         if node.items or node.keys or node.array is not None:
             raise InvalidStateError(f"{self.name} has attributes only")
         self._check_names(node.state, context)
-        self._check_parameters(node.state)
+        self._check_parameters(node.state, context)
         self._set(obj, node.state, context)
 
     def build_group(self, group: Node, context: Building) -> list[Any]:
@@ -123,7 +125,9 @@ class EstimatorCodec(CyclicCodec):
             raise InvalidStateError(f"{self.name} has attributes only")
         self._check_names(group.state, context)
         names = tuple(group.columns)
-        self._check_parameters({name: value for name, value in group.state.items() if name not in group.columns})
+        self._check_parameters(
+            {name: value for name, value in group.state.items() if name not in group.columns}, context
+        )
         differing = self._parameters.intersection(names)
         cls: Any = self.cls
         objects = []
@@ -131,7 +135,7 @@ class EstimatorCodec(CyclicCodec):
             state = dict(group.state)
             state.update(zip(names, values, strict=True))
             if differing:
-                self._check_parameters({name: state[name] for name in differing})
+                self._check_parameters({name: state[name] for name in differing}, context)
             obj = cls.__new__(cls)
             self._set(obj, state, context)
             objects.append(obj)
@@ -144,10 +148,17 @@ class EstimatorCodec(CyclicCodec):
         if not self._parameters <= state.keys():
             raise InvalidStateError(f"{self.name} lacks its parameter {min(self._parameters - state.keys())!r}")
 
-    def _check_parameters(self, state: dict[str, Any]) -> None:
+    def _check_parameters(self, state: dict[str, Any], context: Building) -> None:
         broken = _broken_constraint(self.cls, state)
-        if broken:
-            raise InvalidStateError(broken)
+        if not broken:
+            return
+        written, running = context.versions.get("scikit-learn", ""), running_version("scikit-learn")
+        if short_version(written) != short_version(running):
+            raise VersionError(
+                f"{self.name} was written under scikit-learn {written}, and under {running} {broken}. "
+                f"Load it under {written}, or fit it again"
+            )
+        raise InvalidStateError(broken)
 
     def _set(self, obj: Any, state: dict[str, Any], context: Building) -> None:
         state = policy.apply(self.name, state, context)
@@ -158,7 +169,7 @@ class EstimatorCodec(CyclicCodec):
 
     def check_again(self, obj: Any, context: Building) -> None:
         state = dict(obj.__dict__)
-        self._check_parameters(state)
+        self._check_parameters(state, context)
         self._set(obj, state, context)
 
     def _check_release(self, state: dict[str, Any], context: Building) -> None:
@@ -176,7 +187,7 @@ class EstimatorCodec(CyclicCodec):
         was = frozenset(before.attributes) | frozenset(before.parameters) if before else frozenset()
         strange = [*sorted(state.keys() - self._attributes), *sorted(self._parameters - state.keys())]
         if state.keys() - self._parameters:  # fitted: what the running release has besides, it may rely on
-            strange += sorted(self._attributes - was)
+            strange += sorted(self._met - was)
         if strange or before is None:
             what = f"attribute {strange[0]!r}" if strange else "whole state"
             raise VersionError(

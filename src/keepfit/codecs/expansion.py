@@ -7,9 +7,7 @@ estimators, and the containers in them, are counted with what they hold, each ti
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
-from itertools import accumulate
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from keepfit.errors import InvalidStateError
@@ -21,13 +19,6 @@ __all__ = ["EXPANSION", "check_expansion"]
 EXPANSION = 100_000
 #: A model may have this many times more parts than its file has objects.
 _SHARING = 10
-
-_CONTAINERS = frozenset(
-    {
-        "collections.OrderedDict", "collections.defaultdict", "collections.deque", "dict", "frozenset",
-        "functools.partial", "list", "numpy.ndarray", "set", "sklearn.utils.Bunch", "slice", "tuple",
-    }
-)  # fmt: skip
 
 
 def check_expansion(nodes: Sequence[Node]) -> None:
@@ -46,58 +37,46 @@ def check_expansion(nodes: Sequence[Node]) -> None:
 
     Notes
     -----
-    Cost is linear in the refs of estimators and of the containers between them.
+    Cost is linear in the size of the graph.
     """
     if not any(node.type.startswith("sklearn.") for node in nodes):
         return
-    firsts = list(accumulate((node.count for node in nodes), initial=0))
-    wanted = _wanted(nodes, firsts)
-    limit = max(EXPANSION, _SHARING * firsts[-1])
-    parts: dict[int, int] = {}
-    for number, node in enumerate(nodes):
-        if not wanted[number]:
-            continue
-        first = firsts[number]
-        common = 1 + _sum(parts, first, node.state.values()) + _sum(parts, first, node.items)
-        for index, count in _members(parts, first, node, common):
-            parts[index] = count
-            if count > limit and _is_part(node):
-                raise InvalidStateError(f"a model of more than {limit:,} parts, most of them the same ones again")
+    objects = sum(node.count for node in nodes)
+    limit = max(EXPANSION, _SHARING * objects)
+    parts: dict[int, int] = {}  # of objects that have any
+    first = 0
+    for node in nodes:
+        if node.type not in _WITHOUT_PARTS:
+            most = _count(node, first, parts)
+            if most > limit and node.type.startswith("sklearn."):
+                raise InvalidStateError(f"a {node.type} of more than {limit:,} parts, most of them the same ones again")
+        first += node.count
 
 
-def _is_part(node: Node) -> bool:
-    return node.type.startswith("sklearn.") and node.type not in _CONTAINERS
+#: What refers to arrays and dtypes only.
+_WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
 
 
-def _wanted(nodes: Sequence[Node], firsts: list[int]) -> bytearray:
-    """Which nodes are estimators, or containers in one."""
-    wanted = bytearray(len(nodes))
-    for number in range(len(nodes) - 1, -1, -1):
-        node = nodes[number]
-        if _is_part(node):
-            wanted[number] = 1
-        elif not wanted[number]:
-            continue
-        for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
-            if Ref in set(map(type, values)):
-                for index in {value.index for value in values if type(value) is Ref}:
-                    place = bisect_right(firsts, index) - 1
-                    wanted[place] |= nodes[place].type in _CONTAINERS
-    return wanted
+def _count(node: Node, first: int, parts: dict[int, int]) -> int:
+    """Note the parts of the objects of a node; gives the most that one of them has."""
+    common = 1 + _sum(parts, first, node.state.values()) + _sum(parts, first, node.items)
+    counts = [common] * node.count
+    for column in node.columns.values():
+        if Ref in set(map(type, column)):
+            for place, value in enumerate(column):
+                if type(value) is Ref and value.index < first:
+                    counts[place] += parts.get(value.index, 1)
+    most = max(counts)
+    if most > 1:
+        parts.update(zip(range(first, first + node.count), (min(count, _MANY) for count in counts), strict=True))
+    return most
+
+
+_MANY = 2**62
 
 
 def _sum(parts: dict[int, int], first: int, values: Collection[Any]) -> int:
+    """How many parts some values are, each counted with all that it holds."""
     if Ref not in set(map(type, values)):
         return 0
-    return sum(parts.get(value.index, 0) for value in values if type(value) is Ref and value.index < first)
-
-
-def _members(parts: dict[int, int], first: int, node: Node, common: int) -> Iterable[tuple[int, int]]:
-    if not node.columns:
-        return ((index, common) for index in range(first, first + node.count))
-    columns = [column for column in node.columns.values() if Ref in set(map(type, column))]
-    if not columns:
-        return ((index, common) for index in range(first, first + node.count))
-    return (
-        (first + place, common + _sum(parts, first, values)) for place, values in enumerate(zip(*columns, strict=True))
-    )
+    return sum(parts.get(value.index, 1) for value in values if type(value) is Ref and value.index < first)

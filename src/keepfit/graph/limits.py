@@ -21,6 +21,8 @@ class Limits:
         Nodes in a graph.
     arrays : int, default=2_000_000
         Arrays in a graph.
+    group_fields : int, default=1_000_000
+        Fields that the groups of a graph may expand to, besides 8 for each byte of it.
     dimensions : int, default=32
         Dimensions of one array (numpy's own bound in its oldest supported release).
     key_size : int, default=10_000
@@ -33,6 +35,7 @@ class Limits:
     graph_bytes: int = 1_000_000_000
     nodes: int = 20_000_000
     arrays: int = 2_000_000
+    group_fields: int = 1_000_000
     dimensions: int = 32
     key_size: int = 10_000
     equal_hashes: int = 64

@@ -145,6 +145,9 @@ class _WrittenDocument(msgspec.Struct):
     nodes: list[Node]
 
 
+#: How many fields groups may expand to for each byte of the graph, besides what any graph may.
+_GROUP_FIELDS_PER_BYTE = 8
+
 #: What numbers are spelled with.
 _NUMBER_BYTES = b"0123456789+-.eE"
 
@@ -200,6 +203,9 @@ def from_json(data: bytes | memoryview, *, limits: Limits = LIMITS) -> Graph:
     count = sum(node.count for node in nodes)
     if count > limits.nodes:
         raise FormatError(f"the graph has {count:,} objects, over the limit of {limits.nodes:,}")
+    fields = sum(node.count * len(node.state) for node in nodes if node.count > 1)
+    if fields > limits.group_fields + _GROUP_FIELDS_PER_BYTE * len(data):
+        raise FormatError(f"the groups of the graph expand to {fields:,} fields, over the limit for its length")
     if len(names) > limits.arrays:
         raise FormatError(f"the graph has {len(names):,} arrays, over the limit of {limits.arrays:,}")
     graph = Graph(document.roots, nodes, [], names, document.versions)

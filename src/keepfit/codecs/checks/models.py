@@ -5,7 +5,9 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from keepfit.codecs.checks.rules import Check, Dims, State, is_a, named, refuse
+import numpy as np
+
+from keepfit.codecs.checks.rules import Check, Dims, State, in_range, is_a, named, refuse
 
 __all__ = ["CHECKS"]
 
@@ -86,6 +88,10 @@ _MIXTURE = """
     weights_!        t[K]
     n_features_in_!  =F
 """
+_VOTE = """
+    estimators_!  list
+    classes_!     a[C]
+"""
 _PROCESS = """
     alpha_       t[...]
     L_           t[N,N]
@@ -148,11 +154,24 @@ def _check_seen(state: State, dims: Dims) -> None:
         refuse("the number of samples that were seen is a number of samples")
 
 
+def _check_votes(state: State, dims: Dims) -> None:
+    """Votes are counted in an array as long as the largest of them."""
+    for member in state["estimators_"]:
+        parts = getattr(member, "__dict__", {})
+        while is_a(member, "sklearn.pipeline.Pipeline") and type(parts.get("steps")) is list and parts["steps"]:
+            member = parts["steps"][-1][-1]
+            parts = getattr(member, "__dict__", {})
+        classes = parts.get("classes_")
+        if type(classes) is np.ndarray and classes.dtype.kind in "iu" and not in_range(classes, dims["C"]):
+            refuse("a member of a vote votes for one of the classes")
+
+
 def _checks(package: str, names: str, rules: str, *extra: Any) -> dict[str, Check]:
     return {name: Check(name, rules, *extra) for name in named(package, names)}
 
 
 CHECKS = {
+    **_checks("ensemble", "VotingClassifier", _VOTE, _check_votes),
     **_checks(
         "linear_model",
         "SGDClassifier SGDRegressor SGDOneClassSVM Perceptron PassiveAggressiveClassifier PassiveAggressiveRegressor",
