@@ -387,6 +387,11 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         Returns
         -------
         float
+
+        Raises
+        ------
+        AttributeError
+            If ``refit=False``.
         """
         if not self.refit:
             raise AttributeError("score needs the best model, and this ModelSearchCV has refit=False")

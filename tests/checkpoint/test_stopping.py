@@ -126,7 +126,7 @@ def killed_search(folder: Path, n_jobs: int, kills: int, rng: random.Random, uni
         error = one.end()
         killer.cancel()
         done = fits(one.log)
-        assert not before & done.keys(), "finished work was done again"
+        assert not before & done.keys(), f"finished work was done again: {before & done.keys()} of {len(before)}"
         assert max(done.values(), default=1) == 1
         assert before <= kept(folder), "finished work was lost"
         if one.process.returncode == 0:
