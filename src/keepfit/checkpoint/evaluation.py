@@ -60,7 +60,9 @@ class _Call:
         self._names = [self._identity(arguments) for arguments in self._arguments]
         self._search_id = 0
         self._counts = Counts(self._label, len(tasks))
-        self._splits: dict[int, int] = {}
+        self._splits: dict[int, int] = {}  # numbers in the order of all tasks, whichever of them are computed
+        for arguments in self._arguments:
+            self._splits.setdefault(id(arguments.get("test")), len(self._splits))
         self._candidates: dict[int, str] = {}
 
     def run(self) -> list[Any]:
@@ -147,7 +149,7 @@ class _Call:
             identity=name,
             search_id=self._search_id,
             candidate=self._candidate(arguments),
-            split=self._splits.setdefault(id(arguments.get("test")), len(self._splits)),
+            split=self._splits[id(arguments.get("test"))],
             score=outcome.score,
             duration_s=outcome.duration_s,
             payload=payload,
