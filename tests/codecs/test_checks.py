@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+import scipy.special
 from sklearn.cluster import HDBSCAN, Birch, BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
 from sklearn.covariance import EmpiricalCovariance
 from sklearn.decomposition import NMF, IncrementalPCA, LatentDirichletAllocation, MiniBatchNMF, SparseCoder
@@ -537,10 +538,12 @@ def test_threads_that_a_model_remembers_are_bounded() -> None:
         FunctionTransformer(np.diff, kw_args={"n": 10**9}),
         FunctionTransformer(np.add, kw_args={"n_jobs": 64}),
         FunctionTransformer(partial(np.diff, n=10**9)),
+        FunctionTransformer(partial(scipy.special.eval_legendre, 10**9)),
+        FunctionTransformer(partial(scipy.special.mathieu_a, np.full(4, 1e9))),
         FunctionTransformer(np.exp, kw_args={"VI": np.eye(1)}),
         FunctionTransformer(np.exp, inv_kw_args={"metric_kwargs": {"Y_norm_squared": np.zeros(1)}}),
     ],
-    ids=["steps", "n", "n_jobs", "partial", "VI", "metric_kwargs"],
+    ids=["steps", "n", "n_jobs", "partial", "degree", "orders", "VI", "metric_kwargs"],
 )
 def test_parameters_that_would_harm_through_a_function_are_refused(model: Any) -> None:
     assert_refused(model, InvalidStateError)

@@ -6,12 +6,14 @@ import os
 from numbers import Integral
 from typing import Any, TypeGuard
 
+import numpy as np
+
 from keepfit.codecs.codec import Building
 from keepfit.codecs.patterns import ends_soon
 from keepfit.codecs.sklearn_seam import bisecting_step
 from keepfit.errors import InvalidStateError, UntrustedError
 
-__all__ = ["ITERATIONS_MAX", "N_JOBS_MAX", "THREADS_MAX", "VERBOSE_MAX", "apply"]
+__all__ = ["ITERATIONS_MAX", "N_JOBS_MAX", "THREADS_MAX", "VERBOSE_MAX", "apply", "check_bound"]
 
 #: Processes or threads past these are more than this machine can use, and starting thousands takes it down.
 N_JOBS_MAX = max(16, 2 * (os.cpu_count() or 1))
@@ -141,3 +143,18 @@ def _check_arguments(what: str, given: dict[str, Any], *, is_checked: bool = Fal
 
 _UNCHECKED = frozenset({"VI", "X_norm_squared", "Y_norm_squared", "metric_kwargs"})
 _REPETITIONS = frozenset({"digits", "k", "max_iter", "n", "n_init", "n_iter", "n_neighbors", "n_trials", "ndmin"})
+
+
+def check_bound(function: Any, arguments: tuple[Any, ...]) -> None:
+    """Refuse to bind numbers to a special function of SciPy's that may go round as often as they say.
+
+    Raises
+    ------
+    InvalidStateError
+        If a number is larger than any order or degree that makes sense.
+    """
+    if type(function) is np.ufunc and getattr(np, function.__name__, None) is not function:
+        for argument in arguments:
+            numbers = np.asarray(argument)
+            if numbers.dtype.kind in "iuf" and numbers.size and np.nanmax(np.abs(numbers)) > ITERATIONS_MAX:
+                raise InvalidStateError(f"{function.__name__} is bound to a number over {ITERATIONS_MAX:,}")

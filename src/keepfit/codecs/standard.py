@@ -253,6 +253,7 @@ class _Partial(Codec):
         if not all(type(name) is str for name in keywords):
             raise InvalidStateError("the keywords of a partial are strings")
         _check_partial_depth(func, InvalidStateError)
+        policy.check_bound(func, args)
         attributes = node.state.get("attributes")
         if attributes is not None:
             if type(attributes) is not dict:
