@@ -14,7 +14,7 @@ from sklearn.datasets import make_regression
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
-from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.linear_model import Ridge, SGDClassifier
 from sklearn.model_selection import (
     GridSearchCV,
     HalvingGridSearchCV,
@@ -150,6 +150,9 @@ def test_every_evaluation_is_kept(evaluate, store, iris) -> None:
     assert np.asarray(inside).tobytes() == np.asarray(again).tobytes() == np.asarray(outside).tobytes()
     assert second.reused == first.computed > 0
     assert second.computed == 0
+    with keepfit.Store(store) as opened:
+        tasks = list(opened.work.tasks(first.searches[0].id))
+    assert len({(task.candidate, task.split) for task in tasks}) == len(tasks)
 
 
 def test_regression_and_weights_and_groups_are_kept(store) -> None:
@@ -246,9 +249,9 @@ def test_no_candidates_are_refused_as_outside(store, iris) -> None:
 
 def test_warnings_of_a_fit_come_again_with_a_reused_result(store, iris) -> None:
     for _ in range(2):
-        told = pytest.warns(ConvergenceWarning, match="failed to converge")
+        told = pytest.warns(ConvergenceWarning, match="Maximum number of iteration")
         with keepfit.checkpoint(store, progress=False) as run, told:
-            cross_val_score(LogisticRegression(max_iter=2), *iris)
+            cross_val_score(SGDClassifier(max_iter=2, random_state=0), *iris)
     assert run.reused == 5
 
 
@@ -262,7 +265,7 @@ def test_warnings_of_a_failing_scorer_come_again(store, iris) -> None:
 
 
 def test_warnings_that_are_errors_make_other_results(store, iris) -> None:
-    warn = LogisticRegression(max_iter=2)
+    warn = SGDClassifier(max_iter=2, random_state=0)
     with keepfit.checkpoint(store, progress=False), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cross_val_score(warn, *iris)
@@ -290,6 +293,25 @@ def test_the_engine_is_the_backend_around_the_block(backend, store, iris) -> Non
         with (
             warnings.catch_warnings(),  # in threads, scikit-learn 1.7 and newer leaves the filters muddled
             joblib.parallel_config(backend, n_jobs=2),
+            keepfit.checkpoint(store, progress=False) as run,
+        ):
+            inside = SEARCHES["grid"]().fit(*iris)
+        assert scores_of(inside.cv_results_) == scores_of(outside.cv_results_)
+        assert run.reused == reused
+
+
+class AskedForResults(joblib._parallel_backends.ThreadingBackend):
+    """A backend of the older kind: it gives results only when asked."""
+
+    supports_retrieve_callback = False
+
+
+def test_an_engine_of_the_older_kind_works(store, iris) -> None:
+    outside = SEARCHES["grid"]().fit(*iris)
+    for reused in (0, 16):
+        with (
+            warnings.catch_warnings(),
+            joblib.parallel_config(AskedForResults(), n_jobs=2),
             keepfit.checkpoint(store, progress=False) as run,
         ):
             inside = SEARCHES["grid"]().fit(*iris)

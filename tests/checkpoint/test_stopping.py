@@ -185,6 +185,21 @@ def wait_for(condition, timeout_s: float = 60.0) -> None:
         time.sleep(0.02)
 
 
+def test_a_search_deep_in_compiled_code_ends_on_sigterm(child, tmp_path, monkeypatch) -> None:
+    one = child(pause_s=0)
+    one.end()
+    (tmp_path / "results.npz").unlink()
+    with sqlite3.connect(tmp_path / "state.db") as connection:
+        connection.execute("DELETE FROM keepfit_task WHERE split = 3")
+    connection.close()
+    monkeypatch.setenv("BUSY_ROUNDS", "2000000000")  # half an hour
+    again = child()
+    time.sleep(2)
+    again.process.terminate()
+    assert again.process.wait(60) == 143
+    assert f"stopped: 120 of {TASKS} kept" in again.end()
+
+
 def test_the_handler_of_a_signal_is_as_before_after_the_block(store) -> None:
     before = signal.getsignal(signal.SIGTERM)
     assert before == signal.SIG_DFL

@@ -38,10 +38,10 @@ class FailsAt(DecisionTreeClassifier):
         super().__init__(max_depth=max_depth, random_state=random_state)
         self.bad_depth = bad_depth
 
-    def fit(self, X, y, sample_weight=None):
+    def fit(self, X, y, sample_weight=None, check_input=True):
         if self.max_depth == self.bad_depth:
             raise ArithmeticError(f"no tree of depth {self.max_depth}")
-        return super().fit(X, y, sample_weight)
+        return super().fit(X, y, sample_weight, check_input)
 
 
 def half_right(estimator, X, y):

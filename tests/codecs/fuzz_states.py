@@ -8,7 +8,7 @@ accepted has every public method called on real data. A child that dies or hangs
     python tests/codecs/fuzz_states.py --cases 1000 --seed 0 --estimators SVC,KMeans
 
 `--cases` counts per instance of an estimator. The exit code is 1 where there are findings; each is printed with the
-seed that makes it again.
+seed that makes it again under the same `--estimators` and `--variants`, from which parts are transplanted.
 """
 
 from __future__ import annotations
@@ -96,14 +96,17 @@ def subjects(names: Iterable[str] = (), extra: bool = False) -> Iterator[Subject
                 yield Subject(label, encode(estimator), X, y)
 
 
-def fuzz(chosen: Iterable[Subject], cases: int, seed: int, *, case_s: float = CASE_S) -> Tally:
-    """Run `cases` cases of each subject, each of `case_s` seconds at most."""
-    tally = Tally(case_s)
-    donors = list(chosen)
-    for subject in donors:
+def fuzz(
+    chosen: Iterable[Subject], cases: int, seed: int, *, donors: Iterable[Subject] = (), case_s: float = CASE_S
+) -> Tally:
+    """Run `cases` cases of each subject, each of `case_s` seconds at most; parts come from `donors` or the subjects."""
+    tally = Tally(case_s=case_s)
+    changed_ones = list(chosen)
+    given = list(donors) or changed_ones
+    for subject in changed_ones:
         for start in range(0, cases, BATCH):
             numbers = range(start, min(start + BATCH, cases))
-            _batch(subject, donors, [_case_seed(seed, subject.label, number) for number in numbers], tally)
+            _batch(subject, given, [_case_seed(seed, subject.label, number) for number in numbers], tally)
     return tally
 
 
@@ -234,11 +237,11 @@ def main() -> int:
     names = [name for name in arguments.estimators.split(",") if name]
     part, parts = map(int, arguments.part.split("/"))
     warnings.simplefilter("ignore")
-    chosen = list(subjects(names, extra=arguments.variants))[part - 1 :: parts]
+    donors = list(subjects(names, extra=arguments.variants))
     began = time.monotonic()
     tally = Tally()
-    for subject in chosen:
-        one = fuzz([subject], arguments.cases, arguments.seed)
+    for subject in donors[part - 1 :: parts]:
+        one = fuzz([subject], arguments.cases, arguments.seed, donors=donors)
         for finding in one.findings:
             print(finding, flush=True)
         tally.cases += one.cases

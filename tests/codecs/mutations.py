@@ -315,5 +315,5 @@ _CHANGES: list[tuple[_Change, int]] = [
     (_same_lengths, 6),
     (_kind, 4),
     (_group, 3),
-    (_transplant, 6),
+    (_transplant, 10),
 ]

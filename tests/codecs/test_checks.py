@@ -549,6 +549,15 @@ def test_parameters_that_would_harm_through_a_function_are_refused(model: Any) -
     assert_refused(model, InvalidStateError)
 
 
+def test_functions_that_are_not_sound_are_not_for_files_to_name() -> None:
+    with pytest.raises(UnsupportedError):
+        codecs.encode(partial(scipy.special.obl_rad1, 1, 2, 103))
+    for kind, name in (("function", "scipy.special.obl_rad1"), ("class", "numpy.ndarray")):
+        graph = Graph({"object": Ref(0)}, [Node(kind, {"name": name})], [], [], {})
+        with pytest.raises(UntrustedError):
+            codecs.decode(graph)
+
+
 def test_functions_that_hand_arrays_to_compiled_code_unseen_are_not_for_files_to_name() -> None:
     model = fitted(BisectingKMeans(3, algorithm="elkan"), X)
     built = codecs.decode(codecs.encode(model))

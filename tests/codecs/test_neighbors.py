@@ -134,7 +134,10 @@ SPOILED: dict[str, tuple[Callable[[], Any], dict[str, Any]]] = {
     "a tree and all points": (lambda: neighbors(algorithm="kd_tree"), {"_fit_method": "brute"}),
     "no tree where one is used": (lambda: neighbors(algorithm="kd_tree"), {"_tree": None}),
     "something else for a tree": (lambda: neighbors(algorithm="kd_tree"), {"_tree": "tree"}),
-    "a metric besides the one asked for": (lambda: neighbors(algorithm="brute"), {"effective_metric_": "haversine"}),
+    "distances that are not precomputed": (
+        lambda: neighbors(algorithm="brute"),
+        {"effective_metric_": "precomputed"},
+    ),
     "precomputed distances that are not": (lambda: neighbors(algorithm="brute"), {"metric": "precomputed"}),
     "norms of rows for the metric": (
         lambda: neighbors(algorithm="brute"),

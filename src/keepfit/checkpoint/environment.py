@@ -5,6 +5,8 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
 
 __all__ = ["thread_text", "versions_text"]
 
@@ -48,11 +50,17 @@ def thread_text(worker_environment: Mapping[str, str] | None) -> str:
 
 
 def _here() -> dict[str, str]:
-    import sklearn  # noqa: F401  loads its OpenMP
-    from threadpoolctl import threadpool_info
-
     counts: dict[str, int] = {}
-    for library in threadpool_info():
+    for library in _controller().info():
         name = library["user_api"]
         counts[name] = max(counts.get(name, 1), library["num_threads"])
     return {name: str(count) for name, count in counts.items()}
+
+
+@lru_cache(maxsize=1)
+def _controller() -> Any:
+    """Finding the libraries takes milliseconds, asking them none."""
+    import sklearn  # noqa: F401  loads its OpenMP
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

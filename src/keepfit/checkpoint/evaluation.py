@@ -28,15 +28,22 @@ class Journal(Protocol):
     work: Work
     progress: Progress
     occurrences: Counter[bytes]
-    heading: str
 
-    def begins(self, search_id: int, counts: Counts) -> None: ...
+    @property
+    def heading(self) -> str:
+        """What the user calls the searches that begin now; empty for a description."""
 
-    def ends(self, state: str) -> None: ...
+    def begins(self, search_id: int, counts: Counts) -> None:
+        """A search begins."""
 
-    def note(self, text: str) -> None: ...
+    def ends(self, state: str) -> None:
+        """The search that began last has ended."""
 
-    def is_first(self, kin: tuple[str, ...]) -> bool: ...
+    def note(self, text: str) -> None:
+        """Tell the user something, once."""
+
+    def is_first(self, kin: tuple[str, ...]) -> bool:
+        """Whether no search of that kind was in this run before."""
 
 
 def evaluate(journal: Journal, tasks: list[TaskCall], engine: Engine) -> list[Any]:
@@ -53,13 +60,13 @@ class _Call:
         self._engine = engine
         self._kind = evaluation.kind
         self._arguments = [evaluation.arguments(task) for task in tasks]
-        self._label = journal.heading or sklearn_seam.label_of(evaluation, self._arguments[0])
+        self._label = journal.heading or sklearn_seam.label_of(evaluation, self._arguments)
+        self._counts = Counts(self._label, len(tasks))
         threads = thread_text(engine.worker_environment())
         self._identities = Identities(evaluation, tasks[0][0], threads, journal.occurrences)
         self._warned: dict[int, list[Warned]] = {}
         self._names = [self._identity(arguments) for arguments in self._arguments]
         self._search_id = 0
-        self._counts = Counts(self._label, len(tasks))
         self._splits: dict[int, int] = {}  # numbers in the order of all tasks, whichever of them are computed
         for arguments in self._arguments:
             self._splits.setdefault(id(arguments.get("test")), len(self._splits))
@@ -148,7 +155,7 @@ class _Call:
         return FinishedTask(
             identity=name,
             search_id=self._search_id,
-            candidate=self._candidate(arguments),
+            candidate=self._candidate(number),
             split=self._splits[id(arguments.get("test"))],
             score=outcome.score,
             duration_s=outcome.duration_s,
@@ -156,10 +163,14 @@ class _Call:
             failure=outcome.failure,
         )
 
-    def _candidate(self, arguments: Mapping[str, Any]) -> str:
-        key = id(arguments.get("parameters"))
+    def _candidate(self, number: int) -> str:
+        """The candidate of a task as JSON, made once for all its splits."""
+        arguments = self._arguments[number]
+        if arguments.get("parameters") is None:
+            return sklearn_seam.candidate_text(arguments, self._label, number)
+        key = id(arguments["parameters"])
         if key not in self._candidates:
-            self._candidates[key] = sklearn_seam.candidate_text(arguments)
+            self._candidates[key] = sklearn_seam.candidate_text(arguments, self._label, number)
         return self._candidates[key]
 
     def _committed(self, records: Sequence[FinishedTask], passed: int) -> None:

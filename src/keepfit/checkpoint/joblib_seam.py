@@ -8,7 +8,7 @@ else goes to the engine as it came, one task at a time.
 
 Private names used, in joblib 1.4 to 1.6: of Parallel ``_original_iterator``; of a loky backend ``_prepare_worker_env``.
 Undocumented ones: of ``parallel_config`` ``old_parallel_config``; of the batches that a backend gets ``items``; of
-``joblib.parallel`` BACKENDS, DEFAULT_BACKEND, DEFAULT_THREAD_BACKEND, FallbackToBackend, SequentialBackend.
+``joblib.parallel`` BACKENDS, DEFAULT_BACKEND, DEFAULT_THREAD_BACKEND, FallbackToBackend and its backends.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import joblib
@@ -25,8 +26,10 @@ from joblib.parallel import (
     DEFAULT_BACKEND,
     DEFAULT_THREAD_BACKEND,
     FallbackToBackend,
+    MultiprocessingBackend,
     ParallelBackendBase,
     SequentialBackend,
+    ThreadingBackend,
 )
 
 from keepfit.checkpoint import sklearn_seam
@@ -69,10 +72,13 @@ class Engine:
         self.worker_count: int = backend.effective_n_jobs(n_jobs)
 
     def worker_environment(self) -> Mapping[str, str] | None:
-        """The environment variables that worker processes get; None if tasks run in this process or a fork of it."""
-        if self.worker_count == 1 or not isinstance(self._backend, BACKENDS.get("loky", ())):
+        """The environment variables of worker processes as far as known; None if tasks run here or in a fork."""
+        backend = self._backend
+        if self.worker_count == 1 or isinstance(backend, (SequentialBackend, ThreadingBackend, MultiprocessingBackend)):
             return None
-        environment: Mapping[str, str] = self._backend._prepare_worker_env(n_jobs=self.worker_count)
+        environment: Mapping[str, str] = {}
+        if isinstance(backend, BACKENDS.get("loky", ())):
+            environment = backend._prepare_worker_env(n_jobs=self.worker_count)
         return environment
 
     def run(self, tasks: Sequence[TaskCall], arrived: Arrived) -> list[Any]:
@@ -133,10 +139,8 @@ def _listening(
     """
     numbers = {id(kwargs): number for number, (_, _, kwargs) in enumerate(tasks)}
     here = threading.local()
-    later: dict[int, tuple[Any, list[int]]] = {}  # of backends that give results only when asked
     submit_name = "submit" if hasattr(ParallelBackendBase, "submit") else "apply_async"  # before joblib 1.5
     submit, retrieve = getattr(backend, submit_name), backend.retrieve_result_callback
-    retrieve_later = backend.retrieve_result
 
     def tell(batch: Sequence[int], results: Sequence[Any]) -> None:
         for number, result in zip(batch, results, strict=False):
@@ -150,21 +154,14 @@ def _listening(
             callback(out)
 
         job = submit(batch, callback=done)
-        if not backend.supports_retrieve_callback:
-            later[id(job)] = (job, batch_numbers)
-        return job
+        return job if backend.supports_retrieve_callback else _Job(job, partial(tell, batch_numbers))
 
     def retrieving(out: Any) -> Any:
         results = retrieve(out)
         tell(here.numbers, results)
         return results
 
-    def retrieving_later(job: Any, timeout: float | None = None) -> Any:
-        results = retrieve_later(job, timeout=timeout)
-        tell(later.pop(id(job))[1], results)
-        return results
-
-    ours = {submit_name: submitting, "retrieve_result_callback": retrieving, "retrieve_result": retrieving_later}
+    ours = {submit_name: submitting, "retrieve_result_callback": retrieving}
     vars(backend).update(ours)
     try:
         yield
@@ -173,12 +170,34 @@ def _listening(
             vars(backend).pop(name, None)
 
 
+class _Job:
+    """A job of a backend that gives results only when asked for them."""
+
+    def __init__(self, job: Any, tell: Callable[[Sequence[Any]], None]) -> None:
+        self._job = job
+        self._tell = tell
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        results = self._job.get(*args, **kwargs)
+        self._tell(results)
+        return results
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._job, name)
+
+
 class _Backend(ParallelBackendBase):  # type: ignore[misc]
     """What a backend of ours says of itself: what the engine's says."""
 
     supports_retrieve_callback = True
     supports_return_generator = True
     supports_timeout = True
+
+    def submit(self, func: Any, callback: Any = None) -> Any:
+        raise NotImplementedError("no batch comes here: `configure` hands the call on")
+
+    def apply_async(self, func: Any, callback: Any = None) -> Any:  # its name before joblib 1.5
+        return self.submit(func, callback)
 
 
 class _Door(_Backend):
@@ -261,8 +280,6 @@ class _Passage(_Backend):
     def submit(self, func: Any, callback: Any = None) -> Any:
         self._held.append((func, callback))
         return func
-
-    apply_async = submit
 
     def retrieve_result_callback(self, out: list[Any]) -> list[Any]:
         return out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,23 +81,30 @@ class Progress:
 
 
 class Lines(Progress):
-    """A line every ten seconds and one at the end."""
+    """A line every ten seconds and one at the end.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    clock : callable
+        Gives seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._counts = Counts("", 0)
         self._start_s = self._last_s = 0.0
 
     def begin(self, counts: Counts) -> None:
         self._counts = counts
-        self._start_s = self._last_s = time.monotonic()
+        self._start_s = self._last_s = self._clock()
 
     def update(self) -> None:
-        if time.monotonic() - self._last_s >= _LINE_PERIOD_S and self._counts.done < self._counts.total:
-            self._last_s = time.monotonic()
+        if self._clock() - self._last_s >= _LINE_PERIOD_S and self._counts.done < self._counts.total:
+            self._last_s = self._clock()
             self._line(self._counts.rate_text(self._last_s - self._start_s))
 
     def end(self) -> None:
-        self._line(f"in {duration_text(time.monotonic() - self._start_s)}" if self._counts.computed else "")
+        self._line(f"in {duration_text(self._clock() - self._start_s)}" if self._counts.computed else "")
 
     def _line(self, times: str) -> None:
         self.say(f"{self._counts.label}: {self._counts.text()}{', ' if times else ''}{times}")

@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from keepfit.checkpoint.evaluation import evaluate
 from keepfit.checkpoint.joblib_seam import installed
@@ -65,16 +66,12 @@ class Run:
         What the searches that begin from now on are called, in progress and in the store; empty for a description.
     """
 
-    def __init__(self, work: Work, place: str, progress: Progress) -> None:
-        self.work = work
-        self.progress = progress
-        self.occurrences: Counter[bytes] = Counter()
+    def __init__(self, place: str) -> None:
         self.notes: list[str] = []
         self.heading = ""
         self._place = place
         self._searches: list[tuple[int, Counts]] = []
         self._states: list[str] = []
-        self._kin: set[tuple[str, ...]] = set()
 
     @property
     def reused(self) -> int:
@@ -107,30 +104,45 @@ class Run:
     def __repr__(self) -> str:
         return f"<Run in {self._place}: {self.reused} reused, {self.computed} computed, {self.failed} failed>"
 
+
+class _Journal:
+    """Writes down in a run what happens, and shows it."""
+
+    def __init__(self, run: Run, work: Work, progress: Progress) -> None:
+        self.work = work
+        self.progress = progress
+        self.occurrences: Counter[bytes] = Counter()
+        self._run = run
+        self._kin: set[tuple[str, ...]] = set()
+
+    @property
+    def heading(self) -> str:
+        return self._run.heading
+
     def begins(self, search_id: int, counts: Counts) -> None:
-        """A search begins."""
-        self._searches.append((search_id, counts))
-        self._states.append("running")
+        self._run._searches.append((search_id, counts))
+        self._run._states.append("running")
         self.progress.begin(counts)
 
     def ends(self, state: str) -> None:
-        """The search that began last has ended."""
-        self._states[-1] = state
+        self._run._states[-1] = state
         self.progress.end()
         if state != "finished":
-            counts = self._searches[-1][1]
-            what = "stopped" if state == "stopped" else "stopped by an error"
-            kept = f"{counts.reused + counts.kept} of {counts.total} kept in {self._place}"
+            self.say_stopped("stopped" if state == "stopped" else "stopped by an error")
+
+    def say_stopped(self, what: str = "stopped") -> None:
+        """Tell how much is kept and how to go on."""
+        if self._run._searches:
+            counts = self._run._searches[-1][1]
+            kept = f"{counts.reused + counts.kept} of {counts.total} kept in {self._run._place}"
             self.progress.say(f"{what}: {kept}; run the same code again to go on")
 
     def note(self, text: str) -> None:
-        """Tell the user something, once."""
-        if text not in self.notes:
-            self.notes.append(text)
+        if text not in self._run.notes:
+            self._run.notes.append(text)
             self.progress.say(text)
 
     def is_first(self, kin: tuple[str, ...]) -> bool:
-        """Whether no search of that kind was in this run before."""
         if kin in self._kin:
             return False
         self._kin.add(kin)
@@ -208,9 +220,10 @@ def checkpoint(store: str | os.PathLike[str] | Store, *, progress: bool | None =
     """
     with contextlib.ExitStack() as stack:
         opened = store if isinstance(store, Store) else stack.enter_context(Store(store))
-        run = Run(opened.work, _place_of(store), progress_for(progress))
-        stack.enter_context(terminable())
-        stack.enter_context(installed(lambda tasks, engine: evaluate(run, tasks, engine)))
+        run = Run(_place_of(store))
+        journal = _Journal(run, opened.work, progress_for(progress))
+        stack.enter_context(terminable(journal.say_stopped))
+        stack.enter_context(installed(partial(evaluate, journal)))
         yield run
 
 

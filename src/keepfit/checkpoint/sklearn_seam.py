@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
@@ -140,10 +140,24 @@ def _score_of(scores: Any) -> float | None:
     return float(scores) if isinstance(scores, Real) and not math.isnan(scores) else None
 
 
-def candidate_text(arguments: Mapping[str, Any]) -> str:
-    """The parameters of a candidate as readable JSON."""
-    parameters = arguments.get("parameters") or {}
-    return json.dumps({name: _readable(value) for name, value in parameters.items()}, ensure_ascii=False)
+def candidate_text(arguments: Mapping[str, Any], label: str, number: int) -> str:
+    """What tells the candidate of a task from others, as readable JSON: its parameters, in most cases.
+
+    Parameters
+    ----------
+    arguments : mapping of str to object
+    label : str
+        From `label_of`.
+    number : int
+        Of the task.
+    """
+    if label.startswith("learning_curve"):
+        facts: Mapping[str, Any] = {"train_size": len(arguments["train"])}
+    elif label.startswith("permutation_test_score"):
+        facts = {"permutation": number}
+    else:
+        facts = arguments.get("parameters") or {}
+    return json.dumps({name: _readable(value) for name, value in facts.items()}, ensure_ascii=False)
 
 
 _READABLE_CHARACTERS = 120
@@ -167,9 +181,13 @@ def _readable(value: Any) -> Any:
 def structure(estimator: Any) -> str:
     """The classes an estimator is made of, such as ``Pipeline(StandardScaler, SVC)``."""
     name = type(estimator).__name__
-    steps: Any = next((found for key in _STEPS if (found := getattr(estimator, key, None))), ())
+    try:
+        parameters = estimator.get_params(deep=False)
+    except Exception:  # it does not follow the convention
+        return name
+    steps: Any = next((found for key in _STEPS if (found := parameters.get(key))), ())
     inner = [step[1] for step in steps if isinstance(step, (tuple, list)) and len(step) > 1]
-    inner = [*inner, getattr(estimator, "estimator", None)]
+    inner = [*inner, parameters.get("estimator")]
     names = [structure(one) for one in inner if hasattr(one, "get_params") and not isinstance(one, type)]
     return f"{name}({', '.join(names)})" if names else name
 
@@ -177,19 +195,23 @@ def structure(estimator: Any) -> str:
 _STEPS = ("steps", "transformers", "transformer_list", "estimators")
 
 
-def label_of(evaluation: Evaluation, arguments: Mapping[str, Any]) -> str:
+def label_of(evaluation: Evaluation, tasks: Sequence[Mapping[str, Any]]) -> str:
     """What a call is called for people: ``GridSearchCV over Pipeline(StandardScaler, SVC)``."""
-    caller = arguments.get("caller")
+    first = tasks[0]
+    caller = first.get("caller")
     if caller is not None:
         what = type(caller).__name__
-    elif arguments.get("candidate_progress") is not None:
+    elif first.get("candidate_progress") is not None:
         what = "search"
+    elif evaluation.kind == "_permutation_test_score":
+        what = "permutation_test_score"
+    elif first.get("parameters") is not None:
+        what = "validation_curve"
+    elif evaluation.kind == "_incremental_fit_estimator" or len({id(task["test"]) for task in tasks}) < len(tasks):
+        what = "learning_curve"
     else:
-        what = {
-            "_incremental_fit_estimator": "learning_curve",
-            "_permutation_test_score": "permutation_test_score",
-        }.get(evaluation.kind, "validation_curve" if arguments.get("parameters") else "cross-validation")
-    return f"{what} over {structure(arguments['estimator'])}"
+        what = "cross-validation"
+    return f"{what} over {structure(first['estimator'])}"
 
 
 def draws_at_random(arguments: Mapping[str, Any]) -> bool:

@@ -155,6 +155,8 @@ def check_bound(function: Any, arguments: tuple[Any, ...]) -> None:
     """
     if type(function) is np.ufunc and getattr(np, function.__name__, None) is not function:
         for argument in arguments:
+            if not isinstance(argument, (bool, int, float, np.number, np.ndarray, str, type(None))):
+                raise InvalidStateError(f"{function.__name__} is bound to a {type(argument).__name__}")
             numbers = np.asarray(argument)
-            if numbers.dtype.kind in "iuf" and numbers.size and np.nanmax(np.abs(numbers)) > ITERATIONS_MAX:
+            if numbers.dtype.kind in "iuf" and ((numbers > ITERATIONS_MAX) | (numbers < -ITERATIONS_MAX)).any():
                 raise InvalidStateError(f"{function.__name__} is bound to a number over {ITERATIONS_MAX:,}")

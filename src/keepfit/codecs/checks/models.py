@@ -123,7 +123,7 @@ def _check_sgd(state: State, dims: Dims) -> None:
     coef = state["coef_"]
     rows = coef.shape[0] if coef.ndim == 2 else 1
     for name in ("_standard_coef", "_average_coef"):
-        if state.get(name) is not None and state[name].shape != coef.shape:
+        if state.get(name) is not None and state[name].size != rows * dims["F"]:
             refuse("the averages of coefficients are as many as they")
     for name in ("intercept_", "offset_", "_standard_intercept", "_average_intercept"):
         if state.get(name) is not None and state[name].shape != (rows,):

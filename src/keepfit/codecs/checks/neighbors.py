@@ -43,8 +43,6 @@ _VALUED = """
 _TRANSFORMER = """
     _n_features_out  =N
 """
-#: Metrics that ``metric="minkowski"`` becomes.
-_MINKOWSKI = ("minkowski", "manhattan", "euclidean", "chebyshev")
 #: Arguments that a metric known by name may be given. Others reach compiled code past its checks (norms of rows), or
 #: allocate and start threads as they please (``out``, ``n_jobs``).
 _ARGUMENTS = frozenset({"V", "VI", "copy", "missing_values", "p", "squared", "w"})
@@ -68,13 +66,10 @@ def _check_search(state: State, dims: Dims) -> None:
     metric, effective, method = state.get("metric"), state["effective_metric_"], state["_fit_method"]
     if not dims["N"]:
         refuse("there is something to search for neighbours")
-    if isinstance(metric, str) or isinstance(effective, str):
-        allowed = _MINKOWSKI if metric == "minkowski" else (metric,)
-        if not isinstance(effective, str) or effective not in allowed:
-            refuse("the metric that is used is the one that was asked for")
-    elif effective is not metric:
-        refuse("the metric that is used is the one that was asked for")
-    if metric == "precomputed":
+    # The shape of X is not looked at where distances are precomputed, and is where they are not.
+    if _is(metric, "precomputed") != _is(effective, "precomputed"):
+        refuse("distances are precomputed, or they are not")
+    if _is(metric, "precomputed"):
         if dims["N"] != dims["F"]:
             refuse("precomputed distances are between all pairs")
     elif method == "brute" and "n_features_in_" not in state:
@@ -89,6 +84,10 @@ def _check_search(state: State, dims: Dims) -> None:
     asked = state.get("n_neighbors")
     if is_integer(asked) and asked > max(dims["N"], _NEIGHBORS_MAX):
         refuse(f"a search for {asked:,} neighbours among {dims['N']:,} points")
+
+
+def _is(metric: Any, name: str) -> bool:
+    return type(metric) is str and metric == name
 
 
 def _check_labels(state: State, dims: Dims) -> None:
