@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
+from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields, pieces_of
 from keepfit.codecs.functions import FUNCTION
 from keepfit.codecs.layout import LONG, gaps_of, note_strides, with_strides
 from keepfit.codecs.numpy_seam import masked_array, masked_parts
@@ -151,6 +151,17 @@ class _Array(CyclicCodec):
             array.flags.writeable = False
         return array
 
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        """Members are rows of one array, which is checked and turned back as a whole."""
+        state = group.state
+        if group.columns or not group.lengths or not state.keys() <= {"dtype", "order", "writeable"}:
+            return super().build_group(group, context)
+        whole = {name: value for name, value in state.items() if name != "order"}
+        pieces = pieces_of(self.build(Node(group.type, whole, array=group.array), context), group.lengths)
+        if state.get("order", "C") not in ("C", "F"):
+            raise InvalidStateError("an array's order is C or F")
+        return [piece.T for piece in pieces] if "order" in state and state["order"] == "F" else pieces
+
     def _build_objects(self, node: Node, context: Building) -> Any:
         if not node.state.keys() <= {"dtype", "dims", "order", "writeable"} or "dims" not in node.state:
             raise InvalidStateError("an array of objects has the fields dtype, dims, order and writeable")
@@ -275,10 +286,25 @@ class _Scalar(Codec):
             if type(value) is not str or np.str_(value).dtype != dtype:
                 raise InvalidStateError(f"a scalar of dtype {string} is a string of that length")
             return np.str_(value)
-        scalar = np.array(value, dtype)[()]
-        if type(scalar.item()) is not type(value) or scalar.item() != value:
-            raise InvalidStateError(f"{value!r} is not a value of dtype {string}")
-        return scalar
+        return _numbers([value], dtype)[0]
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        """Numbers of one dtype are made together."""
+        if group.state.keys() != {"dtype", "value"} or group.lengths:
+            return super().build_group(group, context)
+        strings, values = (group.columns.get(name) or [group.state[name]] * group.count for name in ("dtype", "value"))
+        if set(map(type, strings)) != {str} or len(set(strings)) > 1 or _checked_dtype(strings[0]).kind not in "biuf":
+            return super().build_group(group, context)
+        return _numbers(values, _checked_dtype(strings[0]))
+
+
+def _numbers(values: list[Any], dtype: np.dtype[Any]) -> list[Any]:
+    """NumPy scalars of these values, which must be values of the dtype."""
+    numbers = np.array(values, dtype)
+    back = numbers.tolist()
+    if numbers.ndim != 1 or list(map(type, back)) != list(map(type, values)) or back != values:
+        raise InvalidStateError(f"{values[0]!r}, or one of {len(values):,} such, is not a value of dtype {dtype}")
+    return list(numbers)
 
 
 def _reduce_objects(obj: Any, node: Node, context: Reducing) -> None:

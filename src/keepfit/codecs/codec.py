@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
+from itertools import accumulate, pairwise
 from typing import Any, cast
 
 from keepfit.errors import InvalidStateError
@@ -25,11 +26,13 @@ __all__ = [
     "CyclicCodec",
     "Reducing",
     "as_record",
+    "check_columns",
     "check_fields",
     "class_name",
     "find_codec",
     "from_record",
     "members_of",
+    "pieces_of",
 ]
 
 
@@ -115,19 +118,25 @@ def members_of(group: Node) -> Iterator[Node]:
         If the group's array does not have the rows that its members ask for.
     """
     columns = group.columns
-    pieces: list[Any] = [None] * group.count
-    if group.lengths:
-        array, start = group.array, 0
-        if array.ndim < 1 or min(group.lengths) < 0 or sum(group.lengths) != len(array):
-            raise InvalidStateError("the lengths of a group do not add up to its array")
-        for number, length in enumerate(group.lengths):
-            pieces[number] = array[start : start + length]
-            start += length
+    pieces = pieces_of(group.array, group.lengths) if group.lengths else [None] * group.count
     for number in range(group.count):
         state = dict(group.state)
         for name, column in columns.items():
             state[name] = column[number]
         yield Node(group.type, state, array=pieces[number])
+
+
+def pieces_of(array: Any, lengths: list[int]) -> list[Any]:
+    """The rows of a group's array that belong to each member.
+
+    Raises
+    ------
+    InvalidStateError
+        If the array does not have the rows that the members ask for.
+    """
+    if array.ndim < 1 or min(lengths) < 0 or sum(lengths) != len(array):
+        raise InvalidStateError("the lengths of a group do not add up to its array")
+    return [array[start:stop] for start, stop in pairwise(accumulate(lengths, initial=0))]
 
 
 #: Containers that stand in a group as records: their items are the fields, by place or by key.
@@ -256,3 +265,23 @@ def check_fields(node: Node, **fields: type | tuple[type, ...]) -> list[Any]:
             raise InvalidStateError(f"field {name!r} of a node of type {node.type!r} is a {type(value).__name__}")
         values.append(value)
     return values
+
+
+def check_columns(group: Node, **fields: type) -> list[list[Any]]:
+    """The values of a group's fields, a list with one for each member; as `check_fields` for a node for one object.
+
+    Raises
+    ------
+    InvalidStateError
+        If a field is missing, unknown or of another type in any member.
+    """
+    state, count = group.state, group.count
+    if state.keys() != fields.keys():
+        raise InvalidStateError(
+            f"a node of type {group.type!r} must have the fields {sorted(fields)}, and has {sorted(state)}"
+        )
+    columns = [group.columns[name] if name in group.columns else [state[name]] * count for name in fields]
+    for (name, expected), column in zip(fields.items(), columns, strict=True):
+        if set(map(type, column)) != {expected}:
+            raise InvalidStateError(f"field {name!r} of a node of type {group.type!r} must be {expected.__name__}")
+    return columns

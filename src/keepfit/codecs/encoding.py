@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -250,9 +251,7 @@ class _Walk:
     def _add_column(self, frame: _Frame, name: str, column: list[Any]) -> None:
         node, first = frame.node, column[0]
         if all_inline(column):
-            if all(value is first or (type(value) is type(first) and value == first) for value in column) and not (
-                type(first) is float and first == 0
-            ):
+            if _are_one(column):
                 node.state[name] = first
                 return
             node.state[name] = None
@@ -294,6 +293,14 @@ class _Walk:
         if not error.path:
             error.path = self._path(name)
         return error
+
+
+def _are_one(values: list[Any]) -> bool:
+    """Whether inline values are one value and one type; the two zeros are two."""
+    first = values[0]
+    if any(type(value) is not type(first) or value != first for value in values):
+        return False
+    return type(first) is not float or first != 0 or len({math.copysign(1, value) for value in values}) == 1
 
 
 #: Fewer like objects than these stand alone: a group would save nothing.

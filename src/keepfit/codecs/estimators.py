@@ -12,13 +12,15 @@ import msgspec
 
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
+from keepfit.codecs.inline import all_inline
+from keepfit.codecs.sklearn_seam import bisecting_step
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
 from keepfit.graph import Node
 
 __all__ = ["EstimatorCodec", "find", "supported_releases"]
 
-#: Attributes that mean nothing outside the process that set them, or that `keepfit.codecs.policy` sets anew.
+#: Attributes that mean nothing outside the process that set them, or that `EstimatorCodec` sets anew.
 _TRANSIENT = frozenset({"_stop_words_id", "_kmeans_single"})
 
 #: Modules of codecs for classes whose state is more than attributes, or reaches compiled code.
@@ -124,20 +126,27 @@ class EstimatorCodec(CyclicCodec):
         if group.array is not None:
             raise InvalidStateError(f"{self.name} has attributes only")
         self._check_names(group.state, context)
-        names = tuple(group.columns)
-        self._check_parameters(
-            {name: value for name, value in group.state.items() if name not in group.columns}, context
-        )
-        differing = self._parameters.intersection(names)
+        columns = group.columns
+        self._check_parameters({name: value for name, value in group.state.items() if name not in columns}, context)
+        for name in self._parameters & columns.keys():
+            column = columns[name]
+            distinct = {(type(value), value): value for value in column}.values() if all_inline(column) else column
+            for value in distinct:
+                self._check_parameters({name: value}, context)
+        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        if policy.LOOKED_AT.isdisjoint(columns):
+            common = self._usable(group.state, context)
+            states = [{**common, **row} for row in rows]
+        else:
+            states = [self._usable({**group.state, **row}, context) for row in rows]
+        check = _checks().get(self.name)
+        if check is not None:
+            check.group(states, columns.keys())
         cls: Any = self.cls
         objects = []
-        for values in zip(*group.columns.values(), strict=True):
-            state = dict(group.state)
-            state.update(zip(names, values, strict=True))
-            if differing:
-                self._check_parameters({name: state[name] for name in differing}, context)
+        for state in states:
             obj = cls.__new__(cls)
-            self._set(obj, state, context)
+            obj.__dict__ = state
             objects.append(obj)
         return objects
 
@@ -161,11 +170,17 @@ class EstimatorCodec(CyclicCodec):
         raise InvalidStateError(broken)
 
     def _set(self, obj: Any, state: dict[str, Any], context: Building) -> None:
-        state = policy.apply(self.name, state, context)
+        state = self._usable(state, context)
         check = _checks().get(self.name)
         if check is not None:
             check(state, context)
         obj.__dict__.update(state)
+
+    def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
+        state = policy.apply(self.name, state, context)
+        if "_bisecting_tree" in state and self.name == "sklearn.cluster.BisectingKMeans":
+            state = {**state, "_kmeans_single": bisecting_step(state.get("algorithm"), state.get("n_clusters"))}
+        return state
 
     def check_again(self, obj: Any, context: Building) -> None:
         state = dict(obj.__dict__)

@@ -10,10 +10,9 @@ import numpy as np
 
 from keepfit.codecs.codec import Building
 from keepfit.codecs.patterns import ends_soon
-from keepfit.codecs.sklearn_seam import bisecting_step
 from keepfit.errors import InvalidStateError, UntrustedError
 
-__all__ = ["ITERATIONS_MAX", "N_JOBS_MAX", "THREADS_MAX", "VERBOSE_MAX", "apply", "check_bound"]
+__all__ = ["ITERATIONS_MAX", "LOOKED_AT", "N_JOBS_MAX", "THREADS_MAX", "VERBOSE_MAX", "apply", "check_bound"]
 
 #: Processes or threads past these are more than this machine can use, and starting thousands takes it down.
 N_JOBS_MAX = max(16, 2 * (os.cpu_count() or 1))
@@ -45,6 +44,13 @@ _ARGUMENTS = (
     "metric_params", "effective_metric_params_", "kernel_params", "pairwise_kernels_kwargs", "kw_args", "inv_kw_args",
     "_kwargs",
 )  # fmt: skip
+_WORDS = ("input", "ngram_range", "token_pattern")
+_COUNTED = ("n_jobs", "verbose", "_n_threads", "n_threads")
+#: Every attribute that `apply` looks at: what members of a group share otherwise is looked at once.
+LOOKED_AT = frozenset(
+    ["memory", *_WORDS, *_COUNTED, *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())]
+    + [parameter for parameters in _ITERATING.values() for parameter in parameters]
+)
 
 
 def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]:
@@ -79,8 +85,6 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
         for parameter, value in changed.items():
             context.changes.append(f"{name}: {parameter} was set to {value!r}")
         state = {**state, **changed}
-    if name == "sklearn.cluster.BisectingKMeans" and "_bisecting_tree" in state:
-        state = {**state, "_kmeans_single": bisecting_step(state.get("algorithm"), state.get("n_clusters"))}
     return state
 
 

@@ -53,10 +53,11 @@ def broken_constraint(cls: type, state: dict[str, Any]) -> tuple[str, str] | Non
     -----
     What a scalar was once found to satisfy is remembered, so that the members of an ensemble cost a look-up each.
     """
-    for name, constraints in _constraints(cls).items():
-        if name not in state:
+    table = _constraints(cls)
+    for name, value in state.items():
+        constraints = table.get(name)
+        if constraints is None:
             continue
-        value = state[name]
         key = (cls, name, type(value), value) if type(value) in INLINE_TYPES else None
         if key is not None and key in _satisfied:
             continue

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
+from operator import countOf
 from typing import Annotated, Any
 
 import msgspec
@@ -246,13 +247,11 @@ def _check_places(graph: Graph, node_count: int) -> None:
     if "object" not in graph.roots:
         raise FormatError("the graph has no root named 'object'")
     array_seen = bytearray(array_count)
-    values = list(graph.roots.values())
+    last = max((value.index for value in graph.roots.values() if type(value) is Ref), default=-1)
     for node in graph.nodes:
-        values += node.state.values()
-        values += node.items
-        values += node.keys
-        for column in node.columns.values():
-            values += column
+        for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
+            if countOf(map(type, values), Ref):
+                last = max(last, max([value.index for value in values if type(value) is Ref]))
         if node.keys and len(node.keys) != len(node.items):
             raise FormatError(
                 f"in the graph, a node of type {node.type[:80]!r} has {len(node.keys)} keys for {len(node.items)} items"
@@ -263,6 +262,5 @@ def _check_places(graph: Graph, node_count: int) -> None:
             array_seen[node.array] = 1
     if sum(array_seen) != array_count:
         raise FormatError("an array of the graph belongs to no node")
-    last = max((value.index for value in values if type(value) is Ref), default=-1)
     if last >= node_count:
         raise FormatError(f"the graph refers to object {last} and has {node_count:,}")
