@@ -327,7 +327,7 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
         return data, {}
     extra: dict[str, Any] = {"dtype": dtype.str}
     if dtype.names is not None or dtype.metadata or dtype.type not in _scalar_types():
-        extra["dtype"] = context.shared.setdefault((dtype, dtype.isalignedstruct, str(dtype)), dtype)
+        extra["dtype"] = _shared(dtype, context)
     if dtype.kind in "mM" and dtype.isnative:
         return data.view("<i8"), extra
     if dtype.kind == "c" and dtype.itemsize in (8, 16) and dtype.isnative:
@@ -343,6 +343,15 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
         for gap in gaps:
             raw[..., gap] = 0
     return raw, extra
+
+
+def _shared(dtype: np.dtype[Any], context: Reducing) -> np.dtype[Any]:
+    """The first dtype that was met of those that are alike in every way."""
+    known = context.shared.get(("dtype", id(dtype)))
+    if known is None:  # to spell out a dtype takes a while
+        first = context.shared.setdefault((dtype, dtype.isalignedstruct, str(dtype)), dtype)
+        known = context.shared["dtype", id(dtype)] = (first, dtype)  # an id is only good while its object lives
+    return known[0]  # type: ignore[no-any-return]
 
 
 def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -> Any:

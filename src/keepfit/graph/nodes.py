@@ -36,7 +36,7 @@ PLAIN_DTYPES = {
 }
 
 
-class Ref(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class Ref(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
     """A reference to an object, by its number in the order of nodes. In JSON: ``[7]``."""
 
     index: Annotated[int, msgspec.Meta(ge=0)]
