@@ -245,6 +245,11 @@ def test_a_pattern_that_is_none_is_refused() -> None:
         codecs.decode(Graph({"object": Ref(0)}, nodes, [], [], {}), allow={"patterns"})
 
 
+def test_dump_refuses_a_partial_that_load_would_refuse() -> None:
+    with pytest.raises(UnsupportedError, match="may not start threads"):
+        codecs.encode(functools.partial(np.mean, n_jobs=2))
+
+
 def test_partials_nested_by_hand_are_refused_before_they_can_exhaust_the_stack() -> None:
     nodes = [Node("tuple"), Node("dict"), *codecs.encode(np.sum).nodes]
     for _ in range(200):

@@ -14,9 +14,10 @@ Errors about *bytes* are `FormatError`. Errors about *places* are Python's own (
 `IsADirectoryError`, other `OSError`), so that code written for files keeps working; their message says what to do.
 """
 
+from keepfit.artifact.header import FORMAT_VERSION
 from keepfit.artifact.places import open_bytes, save
 from keepfit.artifact.reading import read, read_facts, verify_arrays
 from keepfit.artifact.sniffing import sniff
 from keepfit.artifact.writing import to_bytes, write
 
-__all__ = ["open_bytes", "read", "read_facts", "save", "sniff", "to_bytes", "verify_arrays", "write"]
+__all__ = ["FORMAT_VERSION", "open_bytes", "read", "read_facts", "save", "sniff", "to_bytes", "verify_arrays", "write"]

@@ -21,6 +21,7 @@ from keepfit.errors import FormatError
 from keepfit.graph import PLAIN_DTYPES, Limits
 
 __all__ = [
+    "FORMAT_VERSION",
     "GRAPH_NAME",
     "RESERVED_FACTS",
     "RESERVED_NAMES",
@@ -41,7 +42,8 @@ RESERVED_NAMES = frozenset({GRAPH_NAME, _METADATA})
 #: Members of the metadata that are the format's own.
 RESERVED_FACTS = frozenset({"format", "format_version", "checksum", "checksums"})
 
-_VERSION = "1"
+#: The version of ``docs/spec/format.md`` that is written, and the only one that is read.
+FORMAT_VERSION = "1"
 _ALIGNMENT = 64  # of the data within the file: a cache line, and a multiple of every item's size
 _DIGITS = 16  # of a checksum
 _NO_CHECKSUM = b"0" * _DIGITS
@@ -157,7 +159,7 @@ def encode(facts: Mapping[str, str], tensors: Mapping[str, Tensor], checksums: s
     UnicodeEncodeError
         If a string holds a lone surrogate.
     """
-    metadata = {"format": "keepfit", "format_version": _VERSION, "checksum": "0" * _DIGITS}
+    metadata = {"format": "keepfit", "format_version": FORMAT_VERSION, "checksum": "0" * _DIGITS}
     for name in sorted(facts):
         metadata[name] = facts[name]
     metadata["checksums"] = checksums
@@ -245,9 +247,9 @@ def _not_ours(data: memoryview) -> str:
     start = bytes(data[8 : 8 + len(_MAGIC)])
     if start.startswith(_OPENING):
         version = start[len(_OPENING) :].split(b'"')[0].decode("ascii", "replace")
-        if version.isdecimal() and version != _VERSION:
+        if version.isdecimal() and version != FORMAT_VERSION:
             return (
-                f"the file is of version {version} of the format, and this keepfit reads version {_VERSION}; "
+                f"the file is of version {version} of the format, and this keepfit reads version {FORMAT_VERSION}; "
                 "upgrade keepfit"
             )
     return explain(data)

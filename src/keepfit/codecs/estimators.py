@@ -108,6 +108,10 @@ class EstimatorCodec(CyclicCodec):
         broken = _broken_constraint(self.cls, state)
         if broken:
             raise UnsupportedError(f"{broken}. scikit-learn would refuse to fit it, and load would refuse to build it")
+        try:
+            policy.check_excess(self.name, state)
+        except InvalidStateError as error:
+            raise UnsupportedError(f"{error.message}; load would refuse it") from None
         return Node(self.name, state)
 
     def new(self, node: Node, context: Building) -> Any:
@@ -117,7 +121,7 @@ class EstimatorCodec(CyclicCodec):
     def fill(self, obj: Any, node: Node, context: Building) -> None:
         if node.items or node.keys or node.array is not None:
             raise InvalidStateError(f"{self.name} has attributes only")
-        self._check_names(node.state, context)
+        self.check_names(node.state, context)
         self._check_parameters(node.state, context)
         self._set(obj, node.state, context)
 
@@ -125,7 +129,7 @@ class EstimatorCodec(CyclicCodec):
         """Members have the same attributes, so names and shared parameters are checked once."""
         if group.array is not None:
             raise InvalidStateError(f"{self.name} has attributes only")
-        self._check_names(group.state, context)
+        self.check_names(group.state, context)
         columns = group.columns
         self._check_parameters({name: value for name, value in group.state.items() if name not in columns}, context)
         for name in self._parameters & columns.keys():
@@ -150,7 +154,16 @@ class EstimatorCodec(CyclicCodec):
             objects.append(obj)
         return objects
 
-    def _check_names(self, state: dict[str, Any], context: Building) -> None:
+    def check_names(self, state: Mapping[str, Any], context: Building) -> None:
+        """Refuse attributes that the class does not have, or not in the release that wrote them.
+
+        Raises
+        ------
+        VersionError
+            If the running release would read the state in another way than the one that wrote it.
+        InvalidStateError
+            If an attribute is unknown or a parameter is missing.
+        """
         self._check_release(state, context)
         if not state.keys() <= self._attributes:
             raise InvalidStateError(f"{self.name} has no attribute {min(state.keys() - self._attributes)!r}")
@@ -187,7 +200,7 @@ class EstimatorCodec(CyclicCodec):
         self._check_parameters(state, context)
         self._set(obj, state, context)
 
-    def _check_release(self, state: dict[str, Any], context: Building) -> None:
+    def _check_release(self, state: Mapping[str, Any], context: Building) -> None:
         """Refuse a state that the running release would read in another way than the one that wrote it."""
         written, running = context.versions.get("scikit-learn", ""), running_version("scikit-learn")
         if written == running or short_version(written) == short_version(running):
@@ -209,6 +222,24 @@ class EstimatorCodec(CyclicCodec):
                 f"{self.name} was written under scikit-learn {written}, and its {what} is not what scikit-learn "
                 f"{running} expects. Load it under {written}, or fit it again"
             )
+
+
+class _ElsewhereCodec(EstimatorCodec):
+    """A class that other releases of scikit-learn have, and the running one has not."""
+
+    def __init__(self, name: str, releases: list[tuple[int, int]]) -> None:
+        super().__init__(name, Entry((), ()))
+        known = " and ".join(f"{major}.{minor}" for major, minor in releases)
+        self._message = (
+            f"the running scikit-learn {running_version('scikit-learn')} has no {name}; {known} has it. "
+            "Load the file there, or fit the model again"
+        )
+
+    def new(self, node: Node, context: Building) -> Any:
+        raise VersionError(self._message)
+
+    def check_names(self, state: Mapping[str, Any], context: Building) -> None:
+        raise VersionError(self._message)
 
 
 def _broken_constraint(cls: type, state: dict[str, Any]) -> str:
@@ -240,7 +271,10 @@ def _checks() -> Mapping[str, Any]:
 @cache
 def _codec(name: str) -> Codec | None:
     entry = _table(_running()).get(name)
-    return EstimatorCodec(name, entry) if entry is not None else None
+    if entry is not None:
+        return EstimatorCodec(name, entry)
+    elsewhere = [release for release in supported_releases() if name in _table(release)]
+    return _ElsewhereCodec(name, elsewhere) if elsewhere else None
 
 
 def find(name: str) -> Codec | None:

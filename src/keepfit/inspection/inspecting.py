@@ -75,7 +75,7 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
     tree = type_tree(graph)
     return Report(
         kind="keepfit",
-        format_version=_format_version(data),
+        format_version=artifact.FORMAT_VERSION,
         size_bytes=memoryview(data).nbytes,
         digest=hashlib.sha256(data).hexdigest(),
         type=tree.type,
@@ -96,20 +96,6 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
         changes=changes,
         obstacles=obstacles,
     )
-
-
-class _Metadata(msgspec.Struct):
-    format_version: str
-
-
-class _Header(msgspec.Struct):
-    metadata: _Metadata = msgspec.field(name="__metadata__")
-
-
-def _format_version(data: Any) -> str:
-    view = memoryview(data).cast("B")
-    length = int.from_bytes(view[:8], "little")
-    return msgspec.json.decode(view[8 : 8 + length], type=_Header).metadata.format_version
 
 
 def _fact(facts: Mapping[str, str], name: str, kind: type[_T]) -> _T:
@@ -162,7 +148,7 @@ def _foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obst
         if not isinstance(codec, EstimatorCodec):
             continue
         try:
-            codec._check_names(node.state, context)
+            codec.check_names(node.state, context)
             needed.update(name for state in _states(node) for name in _capabilities(node.type, state, context))
         except KeepfitError as error:
             if error.message not in obstacles and len(obstacles) < _OBSTACLES:
@@ -173,12 +159,10 @@ def _foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obst
 
 def _states(node: Node) -> Iterator[dict[str, Any]]:
     """States with every value that a field of a node has, for the members of a group as well."""
-    # The policy makes a part anew where it sees this one, and imports scikit-learn for it; nothing to report there.
-    state = {name: value for name, value in node.state.items() if name != "_bisecting_tree"}
-    yield state
+    yield node.state
     for name, column in node.columns.items():
         for value in {value for value in column if type(value) is not Ref}:
-            yield {**state, name: value}
+            yield {**node.state, name: value}
 
 
 def _capabilities(name: str, state: dict[str, Any], context: Building) -> list[str]:
