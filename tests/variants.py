@@ -254,8 +254,7 @@ def _regressor_variants() -> list[Any]:
         KernelRidge(kernel="rbf"),
         GaussianProcessRegressor(
             RationalQuadratic() + ExpSineSquared() + DotProduct() + PairwiseKernel() + WhiteKernel(),
-            alpha=1.0,
-            optimizer=None,
+            alpha=100.0,
             normalize_y=True,
         ),
         GaussianProcessRegressor(Exponentiation(RBF(), 2) + WhiteKernel()),
