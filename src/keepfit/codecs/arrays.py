@@ -1,4 +1,4 @@
-"""NumPy: arrays of every dtype, scalars, dtypes, masked arrays."""
+"""NumPy: arrays of every dtype, scalars, masked arrays."""
 
 from __future__ import annotations
 
@@ -10,72 +10,16 @@ from typing import Any
 import numpy as np
 
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields, pieces_of
+from keepfit.codecs.dtypes import DTYPE, as_dtype, checked_dtype, scalar_types
 from keepfit.codecs.functions import FUNCTION
-from keepfit.codecs.layout import LONG, gaps_of, note_strides, with_strides
+from keepfit.codecs.layout import LONG, check_shape, gaps_of, note_strides, with_strides
 from keepfit.codecs.numpy_seam import masked_array, masked_parts
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import PLAIN_DTYPES, Node
 
-__all__ = ["check_shape", "find"]
+__all__ = ["find"]
 
 _PLAIN = {dtype: name for name, dtype in PLAIN_DTYPES.items()}
-_UNIT = r"(\[(\d{0,9})(generic|Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
-_DTYPE = re.compile(rf"[<>|=]?(b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SUV]\d{{1,9}}|[mM]8{_UNIT}|O)", re.ASCII)
-
-
-class _Dtype(Codec):
-    """A dtype: its string where that says all, its fields otherwise."""
-
-    def reduce(self, obj: Any, context: Reducing) -> Node:
-        if obj.metadata:
-            raise UnsupportedError(f"the dtype {obj} carries metadata, which cannot be kept")
-        if obj.kind == "T":
-            return Node("numpy.dtype", {"string": "T", **_string_options(obj)})
-        if obj.subdtype is not None:
-            base, shape = obj.subdtype
-            return Node("numpy.dtype", {"base": base, "shape": tuple(shape)})
-        if obj.names is None:
-            if obj.type not in _scalar_types() or (obj.hasobject and obj.kind != "O"):
-                raise UnsupportedError(f"arrays of dtype {obj!r} cannot be kept")
-            return Node("numpy.dtype", {"string": obj.str})
-        titles = {name: field[2] if len(field) > 2 else None for name, field in obj.fields.items() if name in obj.names}
-        return Node(
-            "numpy.dtype",
-            {
-                "names": list(obj.names),
-                "formats": [obj.fields[name][0] for name in obj.names],
-                "offsets": [obj.fields[name][1] for name in obj.names],
-                "titles": [titles[name] for name in obj.names],
-                "itemsize": obj.itemsize,
-                "aligned": obj.isalignedstruct,
-            },
-        )
-
-    def build(self, node: Node, context: Building) -> Any:
-        state = node.state
-        if "string" in state:
-            return _dtype_of_string(node)
-        if "base" in state:
-            if state.keys() != {"base", "shape"} or not isinstance(state["base"], np.dtype):
-                raise InvalidStateError("a dtype of arrays has the fields base and shape")
-            base, shape = state["base"], state["shape"]
-            check_shape(shape, context)
-            dtype = np.dtype((base, shape))
-            _check_itemsize(dtype.itemsize)
-            return dtype
-        names, formats, offsets, titles, itemsize, aligned = check_fields(
-            node, names=list, formats=list, offsets=list, titles=list, itemsize=int, aligned=bool
-        )
-        if not len(names) == len(formats) == len(offsets) == len(titles):
-            raise InvalidStateError("a structured dtype has as many names as formats, offsets and titles")
-        _check_itemsize(itemsize)
-        for form, offset in zip(formats, offsets, strict=True):
-            if not isinstance(form, np.dtype) or type(offset) is not int or not 0 <= offset <= itemsize - form.itemsize:
-                raise InvalidStateError("a field of a structured dtype does not lie inside it")
-        fields = {"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize}
-        if any(title is not None for title in titles):
-            fields["titles"] = titles
-        return np.dtype(fields, align=aligned)  # type: ignore[call-overload]
 
 
 class _Array(CyclicCodec):
@@ -136,7 +80,7 @@ class _Array(CyclicCodec):
             if not state.keys() <= {"dtype", "order", "writeable", "dims", "strides"}:
                 raise InvalidStateError(f"an array has no fields {sorted(state)}")
             if "dtype" in state:
-                array = _from_plain(array, _as_dtype(state["dtype"]), state.get("dims"), context)
+                array = _from_plain(array, as_dtype(state["dtype"]), state.get("dims"), context)
             elif "dims" in state:
                 raise InvalidStateError("an array's shape is that of its tensor")
             _check_contents(array)
@@ -165,7 +109,7 @@ class _Array(CyclicCodec):
     def _build_objects(self, node: Node, context: Building) -> Any:
         if not node.state.keys() <= {"dtype", "dims", "order", "writeable"} or "dims" not in node.state:
             raise InvalidStateError("an array of objects has the fields dtype, dims, order and writeable")
-        dtype = _as_dtype(node.state.get("dtype", "|O"))
+        dtype = as_dtype(node.state.get("dtype", "|O"))
         array = self.new(node, context)
         _check_contents(array)
         self.fill(array, node, context)
@@ -271,7 +215,7 @@ class _Scalar(Codec):
             return array[()]
         if "hex" in node.state:
             string, digits = check_fields(node, dtype=str, hex=str)
-            dtype = _checked_dtype(string)
+            dtype = checked_dtype(string)
             data = bytes.fromhex(digits)
             if dtype.kind == "S" and np.bytes_(data).dtype == dtype:
                 return np.bytes_(data)  # an array would drop octets of zero at the end
@@ -279,7 +223,7 @@ class _Scalar(Codec):
                 raise InvalidStateError("the bytes of a scalar do not fit its dtype")
             return np.frombuffer(data, dtype, 1)[0] if data else np.zeros((), dtype)[()]
         string, value = check_fields(node, dtype=str, value=(bool, int, float, str))
-        dtype = _checked_dtype(string)
+        dtype = checked_dtype(string)
         if dtype.kind not in "biufU":
             raise InvalidStateError(f"a scalar of dtype {string} is kept by its bytes")
         if dtype.kind == "U":
@@ -293,9 +237,9 @@ class _Scalar(Codec):
         if group.state.keys() != {"dtype", "value"} or group.lengths:
             return super().build_group(group, context)
         strings, values = (group.columns.get(name) or [group.state[name]] * group.count for name in ("dtype", "value"))
-        if set(map(type, strings)) != {str} or len(set(strings)) > 1 or _checked_dtype(strings[0]).kind not in "biuf":
+        if set(map(type, strings)) != {str} or len(set(strings)) > 1 or checked_dtype(strings[0]).kind not in "biuf":
             return super().build_group(group, context)
-        return _numbers(values, _checked_dtype(strings[0]))
+        return _numbers(values, checked_dtype(strings[0]))
 
 
 def _numbers(values: list[Any], dtype: np.dtype[Any]) -> list[Any]:
@@ -326,7 +270,7 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
     if dtype in _PLAIN and dtype.metadata is None:
         return data, {}
     extra: dict[str, Any] = {"dtype": dtype.str}
-    if dtype.names is not None or dtype.metadata or dtype.type not in _scalar_types():
+    if dtype.names is not None or dtype.metadata or dtype.type not in scalar_types():
         extra["dtype"] = _shared(dtype, context)
     if dtype.kind in "mM" and dtype.isnative:
         return data.view("<i8"), extra
@@ -411,70 +355,16 @@ def _dims(text: Any, context: Building) -> tuple[int, ...]:
     return dims
 
 
-def check_shape(shape: tuple[Any, ...], context: Building) -> None:
-    """Refuse a shape that is not one, or that has more dimensions or bytes than an array can have."""
-    if (
-        type(shape) is not tuple
-        or len(shape) > context.limits.dimensions
-        or any(type(length) is not int or length < 0 for length in shape)
-    ):
-        raise InvalidStateError(f"{shape!r} is not a shape")
-    if math.prod(length for length in shape if length) >= 2**56:
-        raise InvalidStateError("an array is larger than any memory")
-
-
-def _as_dtype(value: Any) -> np.dtype[Any]:
-    return value if isinstance(value, np.dtype) else _checked_dtype(value)
-
-
-@cache
-def _checked_dtype(string: Any) -> np.dtype[Any]:
-    if type(string) is not str or not _DTYPE.fullmatch(string):
-        raise InvalidStateError(f"{string!r} is not a dtype that can be kept")
-    return np.dtype(string)
-
-
-def _dtype_of_string(node: Node) -> np.dtype[Any]:
-    if node.state["string"] != "T":
-        (string,) = check_fields(node, string=str)
-        return _checked_dtype(string)
-    options = {name: value for name, value in node.state.items() if name != "string"}
-    if not options.keys() <= {"coerce", "na_object"} or type(options.get("coerce", True)) is not bool:
-        raise InvalidStateError("a string dtype has the fields coerce and na_object")
-    if type(options.get("na_object")) not in (float, type(None), str):
-        raise InvalidStateError("the missing value of a string dtype is NaN, None or a string")
-    return np.dtypes.StringDType(**options)
-
-
-def _string_options(dtype: Any) -> dict[str, Any]:
-    options: dict[str, Any] = {"coerce": bool(dtype.coerce)}
-    if hasattr(dtype, "na_object"):
-        if not isinstance(dtype.na_object, (float, str, type(None))):
-            raise UnsupportedError("a string dtype whose missing value is neither NaN, None nor a string")
-        options["na_object"] = dtype.na_object
-    return options
-
-
-def _check_itemsize(itemsize: int) -> None:
-    if not 0 <= itemsize < 2**31:
-        raise InvalidStateError("a dtype's items are larger than any")
-
-
 @cache
 def _scalar_names() -> frozenset[str]:
-    return frozenset(f"numpy.{scalar.__name__}" for scalar in _scalar_types())
+    return frozenset(f"numpy.{scalar.__name__}" for scalar in scalar_types())
 
 
-@cache
-def _scalar_types() -> frozenset[type]:
-    return frozenset(np.dtype(code).type for code in np.typecodes["All"])
-
-
-_ARRAY, _DTYPE_CODEC, _SCALAR, _MASKED = _Array(), _Dtype(), _Scalar(), _Masked()
+_ARRAY, _SCALAR, _MASKED = _Array(), _Scalar(), _Masked()
 
 _CODECS: dict[str, Codec] = {
     "numpy._ArrayFunctionDispatcher": FUNCTION,
-    "numpy.dtype": _DTYPE_CODEC,
+    "numpy.dtype": DTYPE,
     "numpy.ma.MaskedArray": _MASKED,
     "numpy.ma.MaskedConstant": _MaskedConstant(),
     "numpy.ma.core.MaskedArray": _MASKED,
@@ -498,5 +388,5 @@ def find(name: str) -> Codec | None:
         return codec
     last = name.rpartition(".")[2]
     if name.startswith("numpy.dtypes.") and isinstance(getattr(np.dtypes, last, None), type):
-        return _DTYPE_CODEC
+        return DTYPE
     return _SCALAR if name in _scalar_names() else None
