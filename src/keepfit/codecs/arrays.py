@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields, pieces_of
+from keepfit.codecs.codec import GROUPED_BYTES_MAX, Building, Codec, CyclicCodec, Reducing, check_fields, pieces_of
 from keepfit.codecs.dtypes import DTYPE, as_dtype, checked_dtype, scalar_types
 from keepfit.codecs.functions import FUNCTION
 from keepfit.codecs.layout import LONG, check_shape, gaps_of, note_strides, with_strides
@@ -30,7 +30,12 @@ class _Array(CyclicCodec):
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         node = Node(self.type_name)
-        dtype = obj.dtype
+        dtype, flags = obj.dtype, obj.flags
+        if dtype in _PLAIN and flags.c_contiguous and obj.size and dtype.metadata is None:  # as nearly all are
+            node.array = np.asarray(obj)
+            if not flags.writeable:
+                node.state["writeable"] = False
+            return node
         if not obj.nbytes and _is_endless(obj.shape):
             raise UnsupportedError(f"an array of no bytes and shape {obj.shape} cannot be kept")
         if dtype.hasobject or dtype.kind == "T":
@@ -50,6 +55,19 @@ class _Array(CyclicCodec):
         if not obj.flags.writeable:
             node.state["writeable"] = False
         return node
+
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        first = objects[0]
+        dtype, rest = first.dtype, first.shape[1:]
+        if dtype not in _PLAIN or dtype.metadata is not None or not first.ndim or type(first) is not np.ndarray:
+            return None
+        for obj in objects:
+            flags = obj.flags
+            if obj.dtype is not dtype or obj.shape[1:] != rest or not flags.c_contiguous or not obj.size:
+                return None
+            if obj.nbytes > GROUPED_BYTES_MAX or not flags.writeable:
+                return None
+        return Node(self.type_name, array=objects)
 
     def new(self, node: Node, context: Building) -> Any:
         """Only arrays of objects can be part of a cycle."""
@@ -206,6 +224,13 @@ class _Scalar(Codec):
         if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in LONG:
             return Node("numpy.scalar", {"array": np.asarray(obj)})
         return Node("numpy.scalar", {"dtype": dtype.str, "hex": obj.tobytes().hex()})
+
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        dtypes = {obj.dtype for obj in objects}
+        if any(dtype.kind not in "biu" or dtype.metadata for dtype in dtypes):
+            return None
+        columns = {"dtype": [obj.dtype.str for obj in objects], "value": [obj.item() for obj in objects]}
+        return Node("numpy.scalar", columns=columns)
 
     def build(self, node: Node, context: Building) -> Any:
         if "array" in node.state:

@@ -21,6 +21,7 @@ from keepfit.errors import InvalidStateError
 from keepfit.graph import LIMITS, Limits, Node
 
 __all__ = [
+    "GROUPED_BYTES_MAX",
     "Building",
     "Codec",
     "CyclicCodec",
@@ -79,6 +80,10 @@ class Building:
     memo: dict[Any, Any] = field(default_factory=dict)
 
 
+#: A larger array stands alone: to join it to others in a group would be to copy it.
+GROUPED_BYTES_MAX = 2**20
+
+
 class Codec:
     """How one type becomes a node and a node becomes one object again."""
 
@@ -90,6 +95,13 @@ class Codec:
     def reduce(self, obj: Any, context: Reducing) -> Node:
         """The live node of `obj`. Raises `UnsupportedError` when it cannot be kept exactly."""
         raise NotImplementedError
+
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        """The live group of objects of one type, every field a column; None where they are to be reduced one by one.
+
+        Codecs that can look at many at once do so. `Node.array` is then a list, an array for each member.
+        """
+        return None
 
     def build(self, node: Node, context: Building) -> Any:
         """The object of a live node. Raises `InvalidStateError` when the contents are not what they must be.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -114,6 +114,21 @@ class EstimatorCodec(CyclicCodec):
             raise UnsupportedError(f"{error.message}; load would refuse it") from None
         return Node(self.name, state)
 
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        """Members with the same attributes as columns, each distinct parameter looked at once."""
+        first = self.reduce(objects[0], context).state
+        names = tuple(objects[0].__dict__)
+        if any(tuple(obj.__dict__) != names for obj in objects):
+            return None
+        columns = {name: [obj.__dict__[name] for obj in objects] for name in first}
+        for name in self._parameters & columns.keys():
+            for value in _distinct(columns[name]):
+                if _broken_constraint(self.cls, {name: value}):
+                    return None
+        if any(value is not first[name] for name in policy.LOOKED_AT & columns.keys() for value in columns[name]):
+            return None
+        return Node(self.name, columns=columns)
+
     def new(self, node: Node, context: Building) -> Any:
         cls: Any = self.cls
         return cls.__new__(cls)
@@ -133,9 +148,7 @@ class EstimatorCodec(CyclicCodec):
         columns = group.columns
         self._check_parameters({name: value for name, value in group.state.items() if name not in columns}, context)
         for name in self._parameters & columns.keys():
-            column = columns[name]
-            distinct = {(type(value), value): value for value in column}.values() if all_inline(column) else column
-            for value in distinct:
+            for value in _distinct(columns[name]):
                 self._check_parameters({name: value}, context)
         rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
         if policy.LOOKED_AT.isdisjoint(columns):
@@ -222,6 +235,11 @@ class EstimatorCodec(CyclicCodec):
                 f"{self.name} was written under scikit-learn {written}, and its {what} is not what scikit-learn "
                 f"{running} expects. Load it under {written}, or fit it again"
             )
+
+
+def _distinct(column: list[Any]) -> Iterable[Any]:
+    """The values of a column, each once where that is quick to tell."""
+    return {(type(value), value): value for value in column}.values() if all_inline(column) else column
 
 
 class _ElsewhereCodec(EstimatorCodec):

@@ -41,6 +41,11 @@ class _Tree(Codec):
             },
         )
 
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        states = [self.reduce(obj, context).state for obj in objects]
+        columns = {name: [state[name] for state in states] for name in _FIELDS}
+        return Node("sklearn.tree._tree.Tree", columns=columns)
+
     def build(self, node: Node, context: Building) -> Any:
         return self._built([[value] for value in check_fields(node, **_FIELDS)])[0]
 
