@@ -117,13 +117,16 @@ def dumps(
     return artifact.to_bytes(graph, facts)
 
 
-def load(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:
+def load(file: _Place, *, mmap: bool = False, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:
     """Build the object that a file keeps. Nothing in the file runs.
 
     Parameters
     ----------
     file : str, path-like or binary file object
         What `dump` wrote. ``scheme://`` places are opened by fsspec.
+    mmap : bool, default=False
+        Leave large arrays of floats where they are, in the file, so that opening costs neither time nor memory and
+        several processes share them. Changes to them stay in this process. The file must be a path on this machine.
     trusted : iterable of type, callable or str, default=()
         Your own classes and functions that the file may use, themselves or by dotted name.
         `keepfit.inspect` lists which a file asks for.
@@ -147,11 +150,23 @@ def load(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = ()) -
         If contents could crash or mislead.
     OSError
         If the place cannot be read.
+    TypeError
+        If `file` is not a path, URL or binary file object; or, with ``mmap=True``, not the path of a regular file.
 
     Warns
     -----
     KeepfitWarning
         Once, if the file was written under another scikit-learn release, or something in it was neutralised.
+
+    Notes
+    -----
+    Memory is that of the object and at most 64 MB besides, or that of its largest array where that has to be turned
+    into something else (the nodes of trees).
+
+    With ``mmap=True``, arrays of floats of at least 1 MiB are mapped if no check of contents looks at them; all others
+    are read. What is mapped is not compared with its checksum: `verify` does that. A file that `dump` replaces stays as
+    it was for those who have it mapped; one that another program writes into or cuts short, while it is mapped, changes
+    the model or ends the process.
 
     Examples
     --------
@@ -159,7 +174,14 @@ def load(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = ()) -
     >>> keepfit.load(io.BytesIO(keepfit.dumps((1, 2))))
     (1, 2)
     """
-    return loads(artifact.open_bytes(file), trusted=trusted, allow=allow)
+    allow = _allowed(allow)
+    if mmap and not isinstance(file, str | os.PathLike):
+        raise TypeError(f"mmap=True takes the path of a file on this machine, not {type(file).__name__}")
+    with artifact.open_source(file) as source:
+        if mmap and not isinstance(source, artifact.FileSource):
+            raise TypeError(f"mmap=True takes the path of a file on this machine, and {file!r} is none")
+        graph, _ = artifact.read_source(source, may_map=codecs.unread_arrays if mmap else None)
+    return build(graph, trusted=trusted, allow=allow)
 
 
 def loads(data: bytes | bytearray | memoryview, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:

@@ -29,6 +29,7 @@ __all__ = [
     "Tensor",
     "check_size",
     "encode",
+    "is_ours",
     "lay_out",
     "parse",
     "quote",
@@ -171,6 +172,11 @@ def encode(facts: Mapping[str, str], tensors: Mapping[str, Tensor], checksums: s
     return bytes(text)
 
 
+def is_ours(data: memoryview) -> bool:
+    """Whether bytes start as a keepfit file does."""
+    return data[8 : 8 + len(_MAGIC)] == _MAGIC
+
+
 def parse(data: memoryview, limits: Limits) -> Header:
     """Read and check a header; what comes after it in `data` need not be there.
 
@@ -223,7 +229,7 @@ def _cut_short(size: int, expected: int) -> str:
 
 def _undamaged(data: memoryview, limits: Limits) -> bytes:
     """The length, header and padding, equal to their checksum; nothing has been parsed."""
-    if data[8 : 8 + len(_MAGIC)] != _MAGIC:
+    if not is_ours(data):
         raise FormatError(_not_ours(data))
     length = int.from_bytes(data[:8], "little")
     if length > limits.header_bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import io
 import os
 import re
 import secrets
@@ -12,19 +11,17 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, NoReturn
 
-import numpy as np
-
+from keepfit.artifact.sources import BytesSource, FileSource, Source
 from keepfit.artifact.writing import write
 from keepfit.errors import UnsupportedError
 from keepfit.graph import Graph
 
-__all__ = ["open_bytes", "save"]
+__all__ = ["open_bytes", "open_source", "save"]
 
 # A scheme of one letter is a Windows drive. "::" chains file systems, as fsspec has it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z][A-Za-z0-9+.-]+)*://")
 _LOCAL_URL = re.compile(r"(?:file|local)://")
 _LONGEST_NAME_BYTES = 200  # leaves room for what a temporary name adds, below the usual 255
-_LARGE_BYTES = 1 << 22
 
 _MESSAGES = {
     errno.EISDIR: "this is a folder; give the name of a file in it",
@@ -88,6 +85,31 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str]) -
         _replace(graph, facts, os.path.realpath(place), mode)
     except OSError as error:
         _raise_clear(error, place, writing=True)
+
+
+@contextlib.contextmanager
+def open_source(file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Source]:
+    """Open a file to be read part by part; what is no regular file of the disk is read into memory first.
+
+    Parameters
+    ----------
+    file : str, PathLike or binary file object
+        As for `open_bytes`, which also lists the errors.
+
+    Yields
+    ------
+    source : FileSource or BytesSource
+    """
+    place = _place(file) if isinstance(file, str | os.PathLike) else ""
+    if not place or _URL.match(place):
+        yield BytesSource(memoryview(open_bytes(file)))
+        return
+    try:
+        with open(place, "rb", buffering=0) as opened:
+            is_regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
+            yield FileSource(opened) if is_regular else BytesSource(memoryview(opened.readall()))
+    except OSError as error:
+        _raise_clear(error, place, writing=False)
 
 
 def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
@@ -188,24 +210,12 @@ def _read_place(place: str) -> bytes | memoryview:
             return bytes(file.read())
     try:
         with open(place, "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            if status.st_size < _LARGE_BYTES or not stat.S_ISREG(status.st_mode):
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 return file.readall()
-            return _read_large(file, status.st_size)
+            source = FileSource(file)
+            return source.take(0, source.size).toreadonly()
     except OSError as error:
         _raise_clear(error, place, writing=False)
-
-
-def _read_large(file: io.FileIO, size: int) -> memoryview:
-    # numpy asks the system for large pages, which makes reading 100 MB three times as fast as into a bytes object.
-    buffer = memoryview(np.empty(size, np.uint8).data)
-    end = 0
-    while end < size:
-        count = file.readinto(buffer[end:])
-        if not count:
-            break
-        end += count
-    return buffer[:end].toreadonly()
 
 
 def _save_at_url(graph: Graph, facts: Mapping[str, str], url: str) -> None:

@@ -116,6 +116,10 @@ class Codec:
         What refers to an object that is built later was checked while that was still empty.
         """
 
+    def leaves_unread(self, field: str) -> bool:
+        """Whether building never looks at the contents of an array of floats in this field."""
+        return False
+
     def build_group(self, group: Node, context: Building) -> list[Any]:
         """The objects of a live group, in order. Codecs that can check or build many at once do so."""
         return [self.build(from_record(member), context) for member in members_of(group)]

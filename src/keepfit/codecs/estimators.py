@@ -167,6 +167,9 @@ class EstimatorCodec(CyclicCodec):
             objects.append(obj)
         return objects
 
+    def leaves_unread(self, field: str) -> bool:
+        return field not in self._parameters and _checks()[self.name].leaves_unread(field)
+
     def check_names(self, state: Mapping[str, Any], context: Building) -> None:
         """Refuse attributes that the class does not have, or not in the release that wrote them.
 
