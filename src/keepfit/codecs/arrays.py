@@ -115,14 +115,14 @@ class _Array(CyclicCodec):
 
     def build_group(self, group: Node, context: Building) -> list[Any]:
         """Members are rows of one array, which is checked and turned back as a whole."""
-        state = group.state
+        state, order = group.state, group.state.get("order", "C")
         if group.columns or not group.lengths or not state.keys() <= {"dtype", "order", "writeable"}:
+            return super().build_group(group, context)
+        if ("dtype" in state and group.array.ndim < 2) or order not in ("C", "F"):  # rows may be the octets of an item
             return super().build_group(group, context)
         whole = {name: value for name, value in state.items() if name != "order"}
         pieces = pieces_of(self.build(Node(group.type, whole, array=group.array), context), group.lengths)
-        if state.get("order", "C") not in ("C", "F"):
-            raise InvalidStateError("an array's order is C or F")
-        return [piece.T for piece in pieces] if "order" in state and state["order"] == "F" else pieces
+        return [piece.T for piece in pieces] if order == "F" else pieces
 
     def _build_objects(self, node: Node, context: Building) -> Any:
         if not node.state.keys() <= {"dtype", "dims", "order", "writeable"} or "dims" not in node.state:
@@ -131,13 +131,13 @@ class _Array(CyclicCodec):
         array = self.new(node, context)
         _check_contents(array)
         self.fill(array, node, context)
-        if dtype != np.dtype(object):
-            if dtype.kind == "T" and not all(
-                type(item) is str or item is getattr(dtype, "na_object", "") for item in node.items
-            ):
-                raise InvalidStateError("an array of strings holds only strings")
-            array = _restructured(array, dtype)
-        return array
+        if dtype == np.dtype(object):
+            return array
+        if dtype.kind != "T":
+            raise InvalidStateError(f"an array of {dtype} is not kept item by item")
+        if not all(type(item) is str or item is getattr(dtype, "na_object", "") for item in node.items):
+            raise InvalidStateError("an array of strings holds only strings")
+        return array.astype(dtype, order="K")
 
 
 class _Matrix(_Array):
@@ -220,7 +220,7 @@ class _Scalar(Codec):
         if dtype.kind == "S":
             return Node("numpy.scalar", {"dtype": dtype.str, "hex": bytes.hex(obj)})
         if dtype.kind in "biu" or (dtype == np.float64 and np.isfinite(obj)):
-            return Node("numpy.scalar", {"dtype": dtype.str, "value": obj.item()})
+            return Node("numpy.scalar", {"dtype": _spelled(dtype), "value": obj.item()})
         if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in LONG:
             return Node("numpy.scalar", {"array": np.asarray(obj)})
         return Node("numpy.scalar", {"dtype": dtype.str, "hex": obj.tobytes().hex()})
@@ -229,7 +229,7 @@ class _Scalar(Codec):
         dtypes = {obj.dtype for obj in objects}
         if any(dtype.kind not in "biu" or dtype.metadata for dtype in dtypes):
             return None
-        columns = {"dtype": [obj.dtype.str for obj in objects], "value": [obj.item() for obj in objects]}
+        columns = {"dtype": [_spelled(obj.dtype) for obj in objects], "value": [obj.item() for obj in objects]}
         return Node("numpy.scalar", columns=columns)
 
     def build(self, node: Node, context: Building) -> Any:
@@ -262,9 +262,17 @@ class _Scalar(Codec):
         if group.state.keys() != {"dtype", "value"} or group.lengths:
             return super().build_group(group, context)
         strings, values = (group.columns.get(name) or [group.state[name]] * group.count for name in ("dtype", "value"))
-        if set(map(type, strings)) != {str} or len(set(strings)) > 1 or checked_dtype(strings[0]).kind not in "biuf":
+        if not set(map(type, values)) <= {bool, int, float} or set(map(type, strings)) != {str}:
+            return super().build_group(group, context)
+        if len(set(strings)) > 1 or checked_dtype(strings[0]).kind not in "biuf":
             return super().build_group(group, context)
         return _numbers(values, checked_dtype(strings[0]))
+
+
+def _spelled(dtype: np.dtype[Any]) -> str:
+    """The string of a dtype of numbers, which tells the two types apart that a C compiler has for 64 bits."""
+    string = dtype.str
+    return string if np.dtype(string).char == dtype.char or dtype.char not in "qQ" else dtype.char
 
 
 def _numbers(values: list[Any], dtype: np.dtype[Any]) -> list[Any]:
@@ -272,7 +280,8 @@ def _numbers(values: list[Any], dtype: np.dtype[Any]) -> list[Any]:
     numbers = np.array(values, dtype)
     back = numbers.tolist()
     if numbers.ndim != 1 or list(map(type, back)) != list(map(type, values)) or back != values:
-        raise InvalidStateError(f"{values[0]!r}, or one of {len(values):,} such, is not a value of dtype {dtype}")
+        shown = f"{values[0]!r}"[:40] if len(values) == 1 else f"one of {len(values):,} numbers"
+        raise InvalidStateError(f"{shown} is not a value of dtype {dtype}")
     return list(numbers)
 
 
@@ -364,12 +373,6 @@ def _is_endless(shape: tuple[int, ...]) -> bool:
 
 #: An array that takes no memory may have any length; going through it then takes for ever.
 _EMPTY_LENGTH_MAX = 2**24
-
-
-def _restructured(array: Any, dtype: np.dtype[Any]) -> Any:
-    if dtype.kind != "T":
-        raise InvalidStateError(f"an array of {dtype} is not kept item by item")
-    return array.astype(dtype, order="K")
 
 
 def _dims(text: Any, context: Building) -> tuple[int, ...]:

@@ -268,11 +268,8 @@ def check_fields(node: Node, **fields: type | tuple[type, ...]) -> list[Any]:
     InvalidStateError
         If a field is missing, unknown or of another type.
     """
+    _check_field_names(node, fields)
     state = node.state
-    if state.keys() != fields.keys():
-        raise InvalidStateError(
-            f"a node of type {node.type!r} must have the fields {sorted(fields)}, and has {sorted(state)}"
-        )
     values = []
     for name, expected in fields.items():
         value = state[name]
@@ -291,13 +288,18 @@ def check_columns(group: Node, **fields: type) -> list[list[Any]]:
     InvalidStateError
         If a field is missing, unknown or of another type in any member.
     """
-    state, count = group.state, group.count
-    if state.keys() != fields.keys():
-        raise InvalidStateError(
-            f"a node of type {group.type!r} must have the fields {sorted(fields)}, and has {sorted(state)}"
-        )
-    columns = [group.columns[name] if name in group.columns else [state[name]] * count for name in fields]
+    _check_field_names(group, fields)
+    if group.array is not None:
+        raise InvalidStateError(f"a group of type {group.type!r} has fields only")
+    columns = [group.columns.get(name) or [group.state[name]] * group.count for name in fields]
     for (name, expected), column in zip(fields.items(), columns, strict=True):
-        if set(map(type, column)) != {expected}:
-            raise InvalidStateError(f"field {name!r} of a node of type {group.type!r} must be {expected.__name__}")
+        for wrong in set(map(type, column)) - {expected}:
+            raise InvalidStateError(f"field {name!r} of a node of type {group.type!r} is a {wrong.__name__}")
     return columns
+
+
+def _check_field_names(node: Node, fields: Mapping[str, Any]) -> None:
+    if node.state.keys() != fields.keys():
+        raise InvalidStateError(
+            f"a node of type {node.type!r} must have the fields {sorted(fields)}, and has {sorted(node.state)[:20]}"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from keepfit.graph import Node
 __all__ = ["DTYPE", "as_dtype", "checked_dtype", "scalar_types"]
 
 _UNIT = r"(\[(\d{0,9})(generic|Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
-_DTYPE = re.compile(rf"[<>|=]?(b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SUV]\d{{1,9}}|[mM]8{_UNIT}|O)", re.ASCII)
+_DTYPE = re.compile(
+    rf"[qQ]|[<>|=]?(b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SUV]\d{{1,9}}|[mM]8{_UNIT}|O)", re.ASCII
+)
 
 
 class _Dtype(Codec):
@@ -64,6 +66,8 @@ class _Dtype(Codec):
         )
         if not len(names) == len(formats) == len(offsets) == len(titles):
             raise InvalidStateError("a structured dtype has as many names as formats, offsets and titles")
+        if not set(map(type, names)) <= {str} or not set(map(type, titles)) <= {str, type(None)}:
+            raise InvalidStateError("the names and titles of a structured dtype are strings")
         _check_itemsize(itemsize)
         for form, offset in zip(formats, offsets, strict=True):
             if not isinstance(form, np.dtype) or type(offset) is not int or not 0 <= offset <= itemsize - form.itemsize:
@@ -78,7 +82,7 @@ def as_dtype(value: Any) -> np.dtype[Any]:
     return value if isinstance(value, np.dtype) else checked_dtype(value)
 
 
-@cache
+@lru_cache(maxsize=1000)
 def checked_dtype(string: Any) -> np.dtype[Any]:
     if type(string) is not str or not _DTYPE.fullmatch(string):
         raise InvalidStateError(f"{string!r} is not a dtype that can be kept")

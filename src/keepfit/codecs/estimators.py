@@ -20,7 +20,7 @@ from keepfit.graph import Node
 
 __all__ = ["EstimatorCodec", "find", "supported_releases"]
 
-#: Attributes that mean nothing outside the process that set them, or that `EstimatorCodec` sets anew.
+#: Attributes that mean nothing outside the process that set them, or that their codec sets anew.
 _TRANSIENT = frozenset({"_stop_words_id", "_kmeans_single"})
 
 #: Modules of codecs for classes whose state is more than attributes, or reaches compiled code.
@@ -206,10 +206,7 @@ class EstimatorCodec(CyclicCodec):
         obj.__dict__.update(state)
 
     def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
-        state = policy.apply(self.name, state, context)
-        if "_bisecting_tree" in state and self.name == "sklearn.cluster.BisectingKMeans":
-            state = {**state, "_kmeans_single": bisecting_step(state.get("algorithm"), state.get("n_clusters"))}
-        return state
+        return policy.apply(self.name, state, context)
 
     def check_again(self, obj: Any, context: Building) -> None:
         state = dict(obj.__dict__)
@@ -245,6 +242,19 @@ def _distinct(column: list[Any]) -> Iterable[Any]:
     return {(type(value), value): value for value in column}.values() if all_inline(column) else column
 
 
+class _BisectingCodec(EstimatorCodec):
+    """``BisectingKMeans``, which holds the function it clusters with: no file may name that."""
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        return Codec.build_group(self, group, context)  # the function follows from what may differ
+
+    def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
+        state = super()._usable(state, context)
+        if "_bisecting_tree" not in state:
+            return state
+        return {**state, "_kmeans_single": bisecting_step(state.get("algorithm"), state.get("n_clusters"))}
+
+
 class _ElsewhereCodec(EstimatorCodec):
     """A class that other releases of scikit-learn have, and the running one has not."""
 
@@ -261,6 +271,9 @@ class _ElsewhereCodec(EstimatorCodec):
 
     def check_names(self, state: Mapping[str, Any], context: Building) -> None:
         raise VersionError(self._message)
+
+
+_SPECIAL: dict[str, type[EstimatorCodec]] = {"sklearn.cluster.BisectingKMeans": _BisectingCodec}
 
 
 def _broken_constraint(cls: type, state: dict[str, Any]) -> str:
@@ -293,7 +306,7 @@ def _checks() -> Mapping[str, Any]:
 def _codec(name: str) -> Codec | None:
     entry = _table(_running()).get(name)
     if entry is not None:
-        return EstimatorCodec(name, entry)
+        return _SPECIAL.get(name, EstimatorCodec)(name, entry)
     elsewhere = [release for release in supported_releases() if name in _table(release)]
     return _ElsewhereCodec(name, elsewhere) if elsewhere else None
 

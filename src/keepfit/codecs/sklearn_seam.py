@@ -63,7 +63,7 @@ def broken_constraint(cls: type, state: dict[str, Any]) -> tuple[str, str] | Non
             continue
         if not any(constraint.is_satisfied_by(value) for constraint in constraints):
             return name, " or ".join(str(constraint) for constraint in constraints if not constraint.hidden)
-        if key is not None and len(_satisfied) < 100_000:
+        if key is not None and len(_satisfied) < 100_000 and (type(value) is not str or len(value) < 100):
             _satisfied.add(key)
     return None
 

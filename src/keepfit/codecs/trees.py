@@ -47,21 +47,25 @@ class _Tree(Codec):
         return Node("sklearn.tree._tree.Tree", columns=columns)
 
     def build(self, node: Node, context: Building) -> Any:
-        return self._built([[value] for value in check_fields(node, **_FIELDS)])[0]
+        return self._built([[value] for value in check_fields(node, **_FIELDS)], context)[0]
 
     def build_group(self, group: Node, context: Building) -> list[Any]:
-        return self._built(check_columns(group, **_FIELDS))
+        return self._built(check_columns(group, **_FIELDS), context)
 
-    def _built(self, columns: list[list[Any]]) -> list[Any]:
+    def _built(self, columns: list[list[Any]], context: Building) -> list[Any]:
         make = tree_class()
-        _check_nodes(*columns[:1], *columns[3:5])
+        all_features, _, _, depths, all_nodes, _ = columns
+        _check_nodes(all_features, depths, all_nodes)
+        _check_used_once(all_nodes, context)
         trees = []
-        widths: dict[bytes, int] = {}
+        widths: dict[bytes, int] = {}  # by the octets of n_classes, whose dtype and shape are looked at each time
         for n_features, n_classes, n_outputs, max_depth, nodes, values in zip(*columns, strict=True):
+            if n_classes.dtype != np.intp or n_classes.shape != (n_outputs,):
+                raise InvalidStateError("a tree has a number of classes for each output")
             classes = n_classes.tobytes()
             width = widths.get(classes)
-            if width is None or n_classes.shape != (n_outputs,):
-                width = widths[classes] = _check_outputs(n_classes, n_outputs)
+            if width is None:
+                width = widths[classes] = _width(n_classes)
             if values.dtype != np.float64 or values.shape != (len(nodes), n_outputs, width):
                 raise InvalidStateError("a tree has one value for each node, output and class")
             tree = make(n_features, n_classes, n_outputs)
@@ -88,10 +92,20 @@ _NODES_TOGETHER = 20_000
 _LARGE = 500
 
 
-def _check_outputs(n_classes: NDArray[Any], n_outputs: int) -> int:
-    if n_classes.dtype != np.intp or n_classes.shape != (n_outputs,) or n_outputs < 1 or n_classes.min() < 1:
+def _width(n_classes: NDArray[Any]) -> int:
+    """How many values a node has for each output."""
+    if not n_classes.size or n_classes.min() < 1:
         raise InvalidStateError("a tree has outputs, and at least one class for each")
     return int(n_classes.max())
+
+
+def _check_used_once(all_nodes: list[NDArray[Any]], context: Building) -> None:
+    """A tree takes a copy of its nodes: a small file could name large ones for any number of trees."""
+    used = context.memo.setdefault("nodes of trees", set())
+    before = len(used)
+    used.update(map(id, all_nodes))
+    if len(used) != before + len(all_nodes):
+        raise InvalidStateError("two trees have the same array of nodes")
 
 
 def _check_nodes(n_features: list[int], max_depth: list[int], nodes: list[NDArray[Any]]) -> None:

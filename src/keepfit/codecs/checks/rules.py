@@ -291,8 +291,14 @@ def _range_test(least: int, most: int) -> _Test:
 
 def _list_test(test: _Test, length: str | None) -> _Test:
     def of_list(value: Any, dims: Dims) -> bool:
-        if type(value) is not list or (length and len(value) != dims.setdefault(length, len(value))):
+        if type(value) is not list or (length and len(value) != dims.get(length, len(value))):
             return False
-        return all(test(item, dims) for item in value)
+        bound = dict(dims)  # items may bind lengths before one of them fails
+        if not all(test(item, bound) for item in value):
+            return False
+        if length:
+            bound[length] = len(value)
+        dims.update(bound)
+        return True
 
     return of_list
