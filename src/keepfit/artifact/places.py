@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
 import re
 import secrets
@@ -11,7 +12,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from typing import IO, Any, NoReturn
 
-from keepfit.artifact.sources import BytesSource, FileSource, Source
+from keepfit.artifact.sources import BytesSource, DiskFile, FileSource, Source
 from keepfit.artifact.writing import write
 from keepfit.errors import UnsupportedError
 from keepfit.graph import Graph
@@ -100,14 +101,17 @@ def open_source(file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Source]:
     ------
     source : FileSource or BytesSource
     """
+    if isinstance(file, DiskFile) and _is_regular(file):
+        yield FileSource(file, file.tell())
+        file.seek(0, os.SEEK_END)
+        return
     place = _place(file) if isinstance(file, str | os.PathLike) else ""
     if not place or _URL.match(place):
         yield BytesSource(memoryview(open_bytes(file)))
         return
     try:
         with open(place, "rb", buffering=0) as opened:
-            is_regular = stat.S_ISREG(os.fstat(opened.fileno()).st_mode)
-            yield FileSource(opened) if is_regular else BytesSource(memoryview(opened.readall()))
+            yield FileSource(opened) if _is_regular(opened) else BytesSource(memoryview(opened.readall()))
     except OSError as error:
         _raise_clear(error, place, writing=False)
 
@@ -163,6 +167,12 @@ def _place(path: Any) -> str:
     return _LOCAL_URL.sub("", place, count=1) if _LOCAL_URL.match(place) else place
 
 
+def _is_regular(file: DiskFile) -> bool:
+    """Whether what a file object reads is a file of the disk, as it is."""
+    raw = file if isinstance(file, io.FileIO) else file.raw
+    return isinstance(raw, io.FileIO) and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+
+
 def _mode(place: str) -> int | None:
     try:
         return os.stat(place).st_mode
@@ -210,7 +220,7 @@ def _read_place(place: str) -> bytes | memoryview:
             return bytes(file.read())
     try:
         with open(place, "rb", buffering=0) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            if not _is_regular(file):
                 return file.readall()
             source = FileSource(file)
             return source.take(0, source.size).toreadonly()
