@@ -10,13 +10,15 @@ is one tensor of JSON, the last; the header's ``__metadata__`` holds the caller'
   are views, those of a file are read into place or mapped.
 - `save`, `open_bytes`, `open_source`: the places files are in: paths, file objects, URLs. `save` replaces a file whole
   or not at all.
+- `level_of`: what a caller's ``compress=`` means.
 - `sniff`: what foreign bytes are, in words.
 
 Errors about *bytes* are `FormatError`. Errors about *places* are Python's own (`FileNotFoundError`, `PermissionError`,
 `IsADirectoryError`, other `OSError`), so that code written for files keeps working; their message says what to do.
 """
 
-from keepfit.artifact.header import FORMAT_VERSION
+from keepfit.artifact.compression import level_of
+from keepfit.artifact.header import PACKED_VERSION, PLAIN_VERSION
 from keepfit.artifact.places import open_bytes, open_source, save
 from keepfit.artifact.reading import read, read_facts, read_source, verify_arrays
 from keepfit.artifact.sniffing import sniff
@@ -24,8 +26,10 @@ from keepfit.artifact.sources import FileSource
 from keepfit.artifact.writing import to_bytes, write
 
 __all__ = [
-    "FORMAT_VERSION",
+    "PACKED_VERSION",
+    "PLAIN_VERSION",
     "FileSource",
+    "level_of",
     "open_bytes",
     "open_source",
     "read",

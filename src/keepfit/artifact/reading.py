@@ -10,10 +10,11 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from keepfit.artifact.header import GRAPH_NAME, Header, Tensor, check_size, is_ours, parse, quote
+from keepfit.artifact.compression import checked_packings, unpack
+from keepfit.artifact.header import GRAPH_NAME, PACKED_VERSION, Header, Tensor, check_size, is_ours, parse, quote
 from keepfit.artifact.sources import BytesSource, FileSource, Source
 from keepfit.errors import FormatError
-from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits, from_json
+from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits, Packed, from_json
 
 __all__ = ["LARGE_BYTES", "MayMap", "read", "read_facts", "read_source", "verify_arrays"]
 
@@ -97,13 +98,16 @@ def read_source(
     document = source.take(*(start + offset for offset in header.tensors[GRAPH_NAME].data_offsets))
     if xxhash.xxh3_64_hexdigest(document) != header.checksums[-1]:
         raise FormatError("the graph does not match its checksum: the file is damaged; get it again")
-    graph = from_json(document, limits=limits)
+    graph = from_json(document, limits=limits, is_packed=header.version == PACKED_VERSION)
     _check_names(graph, header)
+    packings = checked_packings(graph, header, limits)
     mapped: dict[str, memoryview] = {}
     if may_map is not None and isinstance(source, FileSource):
         mapped = _mapped(source, header, graph, may_map)
     parts = {**_parts(source, header, verify=verify_arrays, without=mapped), **mapped}
-    graph.arrays = [_array(header.tensors[name], parts[name], name) for name in graph.names]
+    parts.update(unpack(parts, packings))
+    described: dict[str, Tensor | Packed] = {**header.tensors, **packings}
+    graph.arrays = [_array(described[name], parts[name], name) for name in graph.names]
     return graph, header.facts
 
 
@@ -223,7 +227,7 @@ def _size(tensor: Tensor) -> int:
     return tensor.data_offsets[1] - tensor.data_offsets[0]
 
 
-def _array(tensor: Tensor, part: memoryview, name: str) -> NDArray[Any]:
+def _array(tensor: Tensor | Packed, part: memoryview, name: str) -> NDArray[Any]:
     array: NDArray[Any] = np.ndarray(tensor.shape, PLAIN_DTYPES[tensor.dtype], part)
     if tensor.dtype == "BOOL":
         _check_bools(array, name)

@@ -11,7 +11,10 @@ import numpy as np
 
 from keepfit.errors import FormatError
 
-__all__ = ["BytesSource", "FileSource", "Source"]
+__all__ = ["BytesSource", "DiskFile", "FileSource", "Source"]
+
+#: What Python opens a file of the disk as, in binary mode and for reading.
+DiskFile = io.FileIO | io.BufferedReader | io.BufferedRandom
 
 
 class Source(Protocol):
@@ -42,16 +45,17 @@ class BytesSource:
 
 
 class FileSource:
-    """A regular file: every part is read into memory of its own, which can be written to."""
+    """A regular file, from a place in it on: every part is read into memory of its own, which can be written to."""
 
-    def __init__(self, file: io.FileIO) -> None:
+    def __init__(self, file: DiskFile, start: int = 0) -> None:
         self._file = file
-        self.size = os.fstat(file.fileno()).st_size
+        self._start = start
+        self.size = max(0, os.fstat(file.fileno()).st_size - start)
 
     def take(self, start: int, stop: int) -> memoryview:
         # numpy asks the system for large pages, which makes reading 100 MB three times as fast as into a bytes object.
         buffer = memoryview(np.empty(stop - start, np.uint8).data)
-        self._file.seek(start)
+        self._file.seek(self._start + start)
         end = 0
         while end < len(buffer):
             count = self._file.readinto(buffer[end:])

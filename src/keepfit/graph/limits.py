@@ -23,6 +23,10 @@ class Limits:
         Arrays in a graph.
     group_fields : int, default=1_000_000
         Fields that the groups of a graph may expand to, besides 8 for each byte of it.
+    unpacked_bytes : int, default=2**36
+        What the compressed arrays of a file unpack to, together.
+    unpacked_ratio : int, default=1_000
+        The same, for each byte that they are stored in, besides 64 MiB that every file may unpack to.
     dimensions : int, default=32
         Dimensions of one array (numpy's own bound in its oldest supported release).
     key_size : int, default=10_000
@@ -36,6 +40,8 @@ class Limits:
     nodes: int = 20_000_000
     arrays: int = 2_000_000
     group_fields: int = 1_000_000
+    unpacked_bytes: int = 2**36
+    unpacked_ratio: int = 1_000
     dimensions: int = 32
     key_size: int = 10_000
     equal_hashes: int = 64

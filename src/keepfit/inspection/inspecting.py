@@ -73,9 +73,10 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
     graph, facts = artifact.read(data)
     capabilities, changes, obstacles = _foresee(graph)
     tree = type_tree(graph)
+    stored = _compressed_sizes(graph)
     return Report(
         kind="keepfit",
-        format_version=artifact.FORMAT_VERSION,
+        format_version=artifact.PACKED_VERSION if graph.packed else artifact.PLAIN_VERSION,
         size_bytes=memoryview(data).nbytes,
         digest=hashlib.sha256(data).hexdigest(),
         type=tree.type,
@@ -91,6 +92,7 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
         arrays=_largest_arrays(graph),
         array_count=len(graph.arrays),
         array_bytes=sum(array.nbytes for array in graph.arrays),
+        stored_bytes=sum(stored.get(place, array.nbytes) for place, array in enumerate(graph.arrays)),
         untrusted_types=codecs.untrusted_types(graph),
         capabilities=capabilities,
         changes=changes,
@@ -128,12 +130,18 @@ def _types(graph: Graph) -> dict[str, int]:
 def _largest_arrays(graph: Graph) -> tuple[ArrayInfo, ...]:
     owners = {node.array: node for node in graph.nodes if node.array is not None}
     largest = heapq.nsmallest(_ARRAYS, range(len(graph.arrays)), key=lambda place: (-graph.arrays[place].nbytes, place))
-    return tuple(_array_info(graph, place, owners[place]) for place in largest)
+    stored = _compressed_sizes(graph)
+    return tuple(_array_info(graph, place, owners[place], stored) for place in largest)
 
 
-def _array_info(graph: Graph, place: int, owner: Node) -> ArrayInfo:
+def _compressed_sizes(graph: Graph) -> dict[int, int]:
+    return {packed.array: sum(packed.frames) for packed in graph.packed}
+
+
+def _array_info(graph: Graph, place: int, owner: Node, stored: dict[int, int]) -> ArrayInfo:
     shape, dtype = array_shape_and_dtype(graph, owner)
-    return ArrayInfo(graph.names[place], dtype, shape, graph.arrays[place].nbytes)
+    size = graph.arrays[place].nbytes
+    return ArrayInfo(graph.names[place], dtype, shape, size, stored.get(place, size))
 
 
 def _foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obstacle, ...]]:
