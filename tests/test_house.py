@@ -37,6 +37,7 @@ RANKS = {
     "artifact": 2,
     "codecs": 2,
     "facts": 3,
+    "pickles": 3,
     "persistence": 4,
     "inspection": 4,
     "store": 5,

@@ -29,6 +29,18 @@ class Limits:
         Values that one dict key or set element may expand to when it is hashed; shared tuples count each time.
     equal_hashes : int, default=64
         Keys of one dict, or elements of one set, that may share a hash.
+    unpacked_bytes : int, default=4_000_000_000
+        What a compressed pickle or joblib file may unpack to.
+    unpacked_ratio : int, default=200
+        How many times its size a compressed file may unpack to, where that is more than `unpacked_free_bytes`.
+    unpacked_free_bytes : int, default=64_000_000
+        What any compressed file may unpack to, however small it is.
+    pickle_opcodes : int, default=20_000_000
+        Opcodes of a pickle.
+    pickle_records : int, default=5_000_000
+        Containers, names and calls of a pickle.
+    pickle_names : int, default=10_000
+        Different names of a pickle that a report lists.
     """
 
     header_bytes: int = 100_000_000
@@ -39,6 +51,12 @@ class Limits:
     dimensions: int = 32
     key_size: int = 10_000
     equal_hashes: int = 64
+    unpacked_bytes: int = 4_000_000_000
+    unpacked_ratio: int = 200
+    unpacked_free_bytes: int = 64_000_000
+    pickle_opcodes: int = 20_000_000
+    pickle_records: int = 5_000_000
+    pickle_names: int = 10_000
 
 
 LIMITS = Limits()
