@@ -57,7 +57,8 @@ def encode(
     view : View, default=None
         How values are seen; None for as they are.
     problems : list of KeepfitError, default=None
-        Collects what cannot be kept, each with its place. Such a graph is for looking at, not for building.
+        Collects what cannot be kept, each with its place, until there are 100. Such a graph is for looking at, not for
+        building.
 
     Returns
     -------
@@ -187,7 +188,7 @@ class _Walk:
             return codec.reduce(obj, self._context)
         except KeepfitError as error:
             found = self._located(error, part)
-            if self._problems is None:
+            if self._problems is None or len(self._problems) >= _PROBLEMS:
                 raise found from error.__cause__
             self._problems.append(found)
             return Node("refused")
@@ -335,6 +336,8 @@ class _Walk:
         return error
 
 
+#: Problems that are collected.
+_PROBLEMS = 100
 #: Fewer like objects than these stand alone: a group would save nothing.
 _GROUP_MIN = 8
 #: A larger array stands alone: to join it to others would be to copy it.

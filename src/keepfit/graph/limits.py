@@ -35,6 +35,8 @@ class Limits:
         How many times its size a compressed file may unpack to, where that is more than `unpacked_free_bytes`.
     unpacked_free_bytes : int, default=64_000_000
         What any compressed file may unpack to, however small it is.
+    archive_members : int, default=10_000
+        Files in a zip archive.
     pickle_opcodes : int, default=20_000_000
         Opcodes of a pickle.
     pickle_records : int, default=5_000_000
@@ -54,6 +56,7 @@ class Limits:
     unpacked_bytes: int = 4_000_000_000
     unpacked_ratio: int = 200
     unpacked_free_bytes: int = 64_000_000
+    archive_members: int = 10_000
     pickle_opcodes: int = 20_000_000
     pickle_records: int = 5_000_000
     pickle_names: int = 10_000

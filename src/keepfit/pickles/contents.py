@@ -11,15 +11,17 @@ import numpy as np
 
 from keepfit.errors import FormatError, InvalidStateError, KeepfitError, UnsupportedError, UntrustedError
 from keepfit.graph import LIMITS, Graph, Limits
+from keepfit.pickles.archives import is_zip
 from keepfit.pickles.arrays import array_of_bytes
 from keepfit.pickles.machine import Machine
+from keepfit.pickles.numpy_files import is_npy, read_npy, read_npz
 from keepfit.pickles.reading import state_of, text_of
 from keepfit.pickles.stream import Stream
 from keepfit.pickles.translation import Records, to_graph
 from keepfit.pickles.unpacking import compression_of, unpack
 from keepfit.pickles.values import MISSING, Global, Instance
 
-__all__ = ["Contents", "read"]
+__all__ = ["Contents", "is_pickle", "read"]
 
 _WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
 _ELSEWHERE = ("NDArrayWrapper", "ZNDArrayWrapper")
@@ -33,7 +35,7 @@ class Contents:
     Parameters
     ----------
     kind : str
-        ``"pickle"``, or ``"joblib"`` where arrays lie raw in the stream.
+        ``"pickle"``; ``"joblib"`` where arrays lie raw in the stream; ``"npy"`` or ``"npz"``.
     compression : str
         What the file was compressed with, or empty.
     protocol : int
@@ -82,6 +84,11 @@ class Contents:
         return to_graph(self.root, problems=problems)
 
 
+def is_pickle(words: str) -> bool:
+    """Whether what `keepfit.artifact.sniff` says of bytes is something that `read` may read."""
+    return any(kind in words for kind in ("pickle", "joblib", "numpy", "compressed with"))
+
+
 def read(data: bytes | bytearray | memoryview, *, limits: Limits = LIMITS) -> Contents:
     """Read a pickle or joblib file as data.
 
@@ -106,7 +113,15 @@ def read(data: bytes | bytearray | memoryview, *, limits: Limits = LIMITS) -> Co
         if contents.compression:
             view = memoryview(unpack(view, limits=limits))
         contents.size_bytes = len(view)
-        _read_stream(view, contents, limits)
+        log = {"imports": contents.imports, "calls": contents.calls}
+        if is_npy(view):
+            contents.kind = "npy"
+            contents.root = read_npy(view, log, limits=limits)
+        elif is_zip(view):
+            contents.kind = "npz"
+            contents.root = read_npz(view, log, limits=limits)
+        else:
+            _read_stream(view, contents, limits)
     except (FormatError, UnsupportedError, InvalidStateError) as error:
         contents.error = error
     return contents
