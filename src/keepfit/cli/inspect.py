@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -139,7 +140,10 @@ def _code(outcome: Report | KeepfitError | OSError) -> int:
     return 0 if outcome.verdict == "convertible" or outcome.loads_as_it_is else 1
 
 
-_WORDS = ("fine", "refused", "unreadable")
+def _word(outcome: Report | KeepfitError | OSError) -> str:
+    if isinstance(outcome, Exception):
+        return "unreadable"
+    return outcome.verdict or ("loads" if outcome.loads_as_it_is else "refused")
 
 
 def _show(name: str, outcome: Report | KeepfitError | OSError, *, alone: bool) -> None:
@@ -148,7 +152,7 @@ def _show(name: str, outcome: Report | KeepfitError | OSError, *, alone: bool) -
     elif alone:
         click.echo(str(outcome))
     else:
-        click.echo(f"{_WORDS[_code(outcome)]:<12}{clean(name)}  {clean(_why(outcome), 200)}")
+        click.echo(f"{_word(outcome):<12}{clean(name)}  {clean(_why(outcome), 200)}")
 
 
 def _why(report: Report) -> str:
@@ -172,6 +176,5 @@ def _row(name: str, outcome: Report | KeepfitError | OSError) -> dict[str, objec
 
 
 def _summary(outcomes: dict[str, Report | KeepfitError | OSError]) -> str:
-    codes = [_code(outcome) for outcome in outcomes.values()]
-    counts = ", ".join(f"{codes.count(code):,} {word}" for code, word in enumerate(_WORDS))
-    return f"{len(codes):,} files: {counts}"
+    counts = Counter(map(_word, outcomes.values()))
+    return f"{len(outcomes):,} files: {', '.join(f'{count:,} {word}' for word, count in sorted(counts.items()))}"

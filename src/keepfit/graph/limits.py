@@ -39,8 +39,10 @@ class Limits:
         Files in a zip archive.
     pickle_opcodes : int, default=20_000_000
         Opcodes of a pickle.
-    pickle_records : int, default=5_000_000
+    pickle_records : int, default=2_000_000
         Containers, names and calls of a pickle.
+    pickle_marks : int, default=100_000
+        Containers of a pickle that are open at a time, one inside the other.
     pickle_names : int, default=10_000
         Different names of a pickle that a report lists.
     """
@@ -58,7 +60,8 @@ class Limits:
     unpacked_free_bytes: int = 64_000_000
     archive_members: int = 10_000
     pickle_opcodes: int = 20_000_000
-    pickle_records: int = 5_000_000
+    pickle_records: int = 2_000_000
+    pickle_marks: int = 100_000
     pickle_names: int = 10_000
 
 

@@ -48,7 +48,7 @@ def describe(data: Any, *, name: str = "", depth: int = 0) -> Report | None:
     if archives.is_zip(view):
         return _zip(view, name, depth)
     contents = pickles.read(view)
-    if contents.error is not None and not contents.imports and not pickles.is_pickle(words):
+    if contents.error is not None and not contents.log.imports and not pickles.is_pickle(words):
         return None
     return _pickle(view, contents, name)
 
@@ -63,8 +63,8 @@ def _pickle(view: memoryview, contents: pickles.Contents, name: str) -> Report:
     found: dict[str, Any] = {
         "format_version": f"protocol {contents.protocol}" if contents.kind in ("pickle", "joblib") else "",
         "compression": contents.compression,
-        "imports": _effects(contents.imports | contents.hidden),
-        "calls": _effects(contents.calls),
+        "imports": _effects(contents.log.imports),
+        "calls": _effects(contents.log.calls),
         "written": _written(view),
     }
     if contents.error is not None:

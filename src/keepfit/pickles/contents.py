@@ -1,31 +1,24 @@
-"""A pickle or joblib file as a whole: what it is compressed with, its stream, joblib's raw arrays, what it would do."""
+"""A pickle or joblib file as a whole: what it is compressed with, its stream, what it would do, and its graph."""
 
 from __future__ import annotations
 
-import math
-from contextlib import suppress
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from keepfit.errors import FormatError, InvalidStateError, KeepfitError, UnsupportedError, UntrustedError
 from keepfit.graph import LIMITS, Graph, Limits
 from keepfit.pickles.archives import is_zip
-from keepfit.pickles.arrays import array_of_bytes
-from keepfit.pickles.machine import Machine
+from keepfit.pickles.joblib_layout import RawArrays
+from keepfit.pickles.machine import Log, Machine
 from keepfit.pickles.numpy_files import is_npy, read_npy, read_npz
-from keepfit.pickles.reading import state_of, text_of
+from keepfit.pickles.reading import refused
 from keepfit.pickles.stream import Stream
-from keepfit.pickles.translation import Records, to_graph
+from keepfit.pickles.translation import is_known, to_graph
 from keepfit.pickles.unpacking import compression_of, unpack
-from keepfit.pickles.values import MISSING, Global, Instance
+from keepfit.pickles.values import MISSING, described
 
 __all__ = ["Contents", "is_pickle", "read"]
-
-_WRAPPER = "joblib.numpy_pickle.NumpyArrayWrapper"
-_ELSEWHERE = ("NDArrayWrapper", "ZNDArrayWrapper")
-_ARRAYS = ("numpy.ndarray", "numpy.memmap", "numpy.matrix", "numpy.matrixlib.defmatrix.matrix")
 
 
 @dataclass
@@ -41,25 +34,24 @@ class Contents:
     protocol : int
     size_bytes : int
         The length of the stream, unpacked.
-    imports, calls : dict of str to (int, int)
-        For each name that reading it with pickle would import, or call: how often, and the first byte.
+    log : Log
+        What reading it with pickle would import and call.
     error : FormatError or UnsupportedError or None
         Why it cannot be read to its end.
     root : value
         What the stream stands for, in records.
-    hidden : dict of str to (int, int)
-        Names that plain pickle would import from a joblib file, and joblib would not.
+    other_reading : bool
+        Whether plain pickle would not stop at joblib's first raw array, but take its bytes for opcodes.
     """
 
     kind: str = "pickle"
     compression: str = ""
     protocol: int = 0
     size_bytes: int = 0
-    imports: dict[str, tuple[int, int]] = field(default_factory=dict)
-    calls: dict[str, tuple[int, int]] = field(default_factory=dict)
+    log: Log = field(default_factory=Log)
     error: KeepfitError | None = None
     root: Any = MISSING
-    hidden: dict[str, tuple[int, int]] = field(default_factory=dict)
+    other_reading: bool = False
 
     def graph(self, *, problems: list[KeepfitError] | None = None) -> Graph:
         """The graph of the object; see `keepfit.pickles.translation.to_graph`.
@@ -73,15 +65,28 @@ class Contents:
         """
         if self.error is not None:
             raise self.error
-        if self.hidden:
-            error = UntrustedError(
-                f"plain pickle would import {', '.join(list(self.hidden)[:5])} from the raw arrays of this joblib file",
-                names=tuple(self.hidden),
-            )
+        graph = to_graph(self.root, problems=problems)
+        if problems:  # what lies in what is refused was not looked at
+            return graph
+        for error in self._left_over(graph):
             if problems is None:
                 raise error
             problems.append(error)
-        return to_graph(self.root, problems=problems)
+        return graph
+
+    def _left_over(self, graph: Graph) -> Iterator[KeepfitError]:
+        """What the stream does beside what the object is made of: pickle would do that too."""
+        if self.other_reading:
+            yield UntrustedError("plain pickle would take the raw arrays of this joblib file for opcodes, and go on")
+        unused = [instance for instance in self.log.instances if instance.made is MISSING]
+        if unused:
+            yield refused(f"a call of {described(unused[0].function)} that the object does not need", unused[0])
+        met = {node.type for node in graph.nodes}
+        met.update(str(node.state["name"]) for node in graph.nodes if node.type in ("function", "class"))
+        called = {instance.name for instance in self.log.instances}
+        for name in self.log.imports.keys() - met - called:
+            if not is_known(name):
+                yield UntrustedError(f"the pickle imports {name} (byte {self.log.imports[name][1]:,})", names=(name,))
 
 
 def is_pickle(words: str) -> bool:
@@ -113,13 +118,12 @@ def read(data: bytes | bytearray | memoryview, *, limits: Limits = LIMITS) -> Co
         if contents.compression:
             view = memoryview(unpack(view, limits=limits))
         contents.size_bytes = len(view)
-        log = {"imports": contents.imports, "calls": contents.calls}
         if is_npy(view):
             contents.kind = "npy"
-            contents.root = read_npy(view, log, limits=limits)
+            contents.root = read_npy(view, contents.log, limits=limits)
         elif is_zip(view):
             contents.kind = "npz"
-            contents.root = read_npz(view, log, limits=limits)
+            contents.root = read_npz(view, contents.log, limits=limits)
         else:
             _read_stream(view, contents, limits)
     except (FormatError, UnsupportedError, InvalidStateError) as error:
@@ -129,74 +133,14 @@ def read(data: bytes | bytearray | memoryview, *, limits: Limits = LIMITS) -> Co
 
 def _read_stream(view: memoryview, contents: Contents, limits: Limits) -> None:
     stream = Stream(view)
-    arrays = _RawArrays(stream, contents, limits)
-    handlers: dict[str, Any] = {_WRAPPER: arrays.read}
-    handlers |= {f"joblib.numpy_pickle_compat.{name}": _elsewhere for name in _ELSEWHERE}
-    handlers |= {f"joblib.numpy_pickle.{name}": _elsewhere for name in _ELSEWHERE}
-    machine = Machine(stream, limits=limits, after_build=handlers, imports=contents.imports, calls=contents.calls)
+    arrays = RawArrays(stream, contents.log, limits)
+    machine = Machine(stream, limits=limits, after_build=arrays.handlers, log=contents.log)
     try:
         contents.root = machine.run()
     finally:
         contents.protocol = machine.protocol
         if arrays.count:
             contents.kind = "joblib"
-            contents.hidden = _hidden(view, contents, limits)
+            contents.other_reading = arrays.other_reading and not contents.compression
     if stream.position != stream.size:
         raise FormatError(f"{stream.size - stream.position:,} bytes follow the pickle's STOP")
-
-
-def _hidden(view: memoryview, contents: Contents, limits: Limits) -> dict[str, tuple[int, int]]:
-    """What plain pickle, which takes raw arrays for opcodes, would import besides."""
-    plain = Machine(Stream(view), limits=limits)
-    with suppress(FormatError):
-        plain.run()
-    return {name: found for name, found in plain.imports.items() if name not in contents.imports}
-
-
-def _elsewhere(wrapper: Instance) -> Any:
-    raise UnsupportedError(
-        "the arrays of this joblib file are in files of their own beside it, as joblib before 0.10 wrote them; load it "
-        "with joblib where you trust it, and dump it again"
-    )
-
-
-class _RawArrays:
-    """joblib's arrays, whose bytes follow the wrapper that describes them.
-
-    Rules: ``joblib/numpy_pickle.py``, ``NumpyArrayWrapper.read_array``.
-    """
-
-    def __init__(self, stream: Stream, contents: Contents, limits: Limits) -> None:
-        self.count = 0
-        self._stream = stream
-        self._contents = contents
-        self._limits = limits
-        self._records = Records()
-
-    def read(self, wrapper: Instance) -> Any:
-        self.count += 1
-        state = state_of(wrapper)
-        known = {"subclass", "shape", "order", "dtype", "allow_mmap", "numpy_array_alignment_bytes"}
-        if wrapper.args or not {"subclass", "shape", "order", "dtype"} <= state.keys() <= known:
-            raise FormatError(f"the description of a raw array at byte {wrapper.place:,} is not as joblib writes it")
-        cls, shape, order = state["subclass"], state["shape"], text_of(state["order"], "C", "F")
-        if type(cls) is not Global or cls.full_name not in _ARRAYS:
-            raise UnsupportedError("a raw array of joblib's is of a class that is not in keepfit's tables")
-        dtype = self._records.live(state["dtype"], np.dtype)
-        if dtype.hasobject:
-            return self._nested()
-        alignment = state.get("numpy_array_alignment_bytes")
-        if alignment is not None:
-            padding = self._stream.take(self._stream.number(1))
-            if padding.strip(b"\xff"):
-                raise FormatError("the padding before a raw array is not as joblib writes it")
-        if type(shape) is not tuple or any(type(length) is not int or length < 0 for length in shape):
-            raise FormatError("the shape of a raw array is none")
-        data = self._stream.take(math.prod(shape) * dtype.itemsize)
-        kind = np.matrix if "matrix" in cls.full_name else np.ndarray
-        return array_of_bytes(kind, dtype, shape, data, order)
-
-    def _nested(self) -> Any:
-        """An array of objects: a pickle of its own inside the stream."""
-        inner = Machine(self._stream, limits=self._limits, imports=self._contents.imports, calls=self._contents.calls)
-        return inner.run()

@@ -10,6 +10,7 @@ import re
 import struct
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 from keepfit.errors import FormatError
@@ -18,11 +19,28 @@ from keepfit.pickles.literals import WRONG
 from keepfit.pickles.stream import Stream
 from keepfit.pickles.values import MISSING, Elements, Global, Instance, Mapping, described, sizes_of
 
-__all__ = ["Machine", "Operation"]
+__all__ = ["Log", "Machine", "Operation"]
 
 _INDEX = re.compile(rb"0|[1-9][0-9]{0,9}")
 _NAME = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*", re.ASCII)
 _LONG_MAX = 2**17
+
+
+@dataclass
+class Log:
+    """What reading a stream with pickle would do.
+
+    Parameters
+    ----------
+    imports, calls : dict of str to (int, int)
+        For each name how often, and at which byte first.
+    instances : list of Instance
+        Every call, whether its result is used or not.
+    """
+
+    imports: dict[str, tuple[int, int]] = field(default_factory=dict)
+    calls: dict[str, tuple[int, int]] = field(default_factory=dict)
+    instances: list[Instance] = field(default_factory=list)
 
 
 class Machine:
@@ -34,8 +52,8 @@ class Machine:
     limits : Limits, default=LIMITS
     after_build : mapping of str to callable, default=None
         By full name of a class, what takes the place of an instance once its state is given: joblib's raw arrays.
-    imports, calls : dict, default=None
-        Collect what the stream would import and call: for each name how often, and the first place.
+    log : Log, default=None
+        Collects what the stream would do.
     """
 
     def __init__(
@@ -44,12 +62,10 @@ class Machine:
         *,
         limits: Limits = LIMITS,
         after_build: dict[str, Callable[[Instance], Any]] | None = None,
-        imports: dict[str, tuple[int, int]] | None = None,
-        calls: dict[str, tuple[int, int]] | None = None,
+        log: Log | None = None,
     ) -> None:
         self.stream = stream
-        self.imports = {} if imports is None else imports
-        self.calls = {} if calls is None else calls
+        self.log = Log() if log is None else log
         self.protocol = 0
         self._limits = limits
         self._after_build = after_build or {}
@@ -133,6 +149,8 @@ class Machine:
         return values
 
     def mark(self) -> None:
+        if len(self._marks) >= self._limits.pickle_marks:
+            raise self._wrong(f"more than {self._limits.pickle_marks:,} marks that are open")
         self._marks.append(self._stack)
         self._stack = []
 
@@ -311,7 +329,7 @@ class Machine:
         found = self._globals.get((module, name))
         if found is None:
             found = self._globals[(module, name)] = Global(module, name, self.place)
-        self._note(self.imports, found.full_name)
+        self._note(self.log.imports, found.full_name)
         self.record(found)
 
     def _note(self, table: dict[str, tuple[int, int]], name: str) -> None:
@@ -333,8 +351,10 @@ class Machine:
         if type(function) not in (Global, Instance):
             raise self._wrong(f"a call of {described(function)}")
         _use(args)
-        self._note(self.calls, described(function))
-        self.record(Instance(function, args, kwargs, self.place, new=new))
+        self._note(self.log.calls, described(function))
+        instance = Instance(function, args, kwargs, self.place, new=new)
+        self.log.instances.append(instance)
+        self.record(instance)
 
     def reduce(self) -> None:
         args, function = self._pop(), self._pop()

@@ -110,7 +110,8 @@ def _seed_sequence(reader: Reader, record: Instance) -> Node:
     state = record.state
     if state is MISSING:
         state = _exactly(record.args, 3)[2]
-    entropy, n_children_spawned, _, pool_size, spawn_key = _exactly(state, 5)
+    entropy, n_children_spawned, pool, pool_size, spawn_key = _exactly(state, 5)
+    reader.live(pool, np.ndarray)  # follows from the rest
     fields = {"entropy": entropy, "spawn_key": spawn_key, "pool_size": pool_size}
     return Node("numpy.random.SeedSequence", {**fields, "n_children_spawned": n_children_spawned})
 

@@ -11,7 +11,7 @@ from keepfit.errors import FormatError
 from keepfit.graph import LIMITS, Limits
 from keepfit.pickles.archives import members
 from keepfit.pickles.arrays import array_of_bytes
-from keepfit.pickles.machine import Machine
+from keepfit.pickles.machine import Log, Machine
 from keepfit.pickles.stream import Stream
 from keepfit.pickles.values import Mapping
 
@@ -25,14 +25,14 @@ def is_npy(data: memoryview) -> bool:
     return data[: len(_MAGIC)] == _MAGIC
 
 
-def read_npy(data: memoryview, log: dict[str, Any], *, limits: Limits = LIMITS) -> Any:
+def read_npy(data: memoryview, log: Log, *, limits: Limits = LIMITS) -> Any:
     """The array of a ``.npy`` file; of an array of objects the record that its pickle stands for.
 
     Parameters
     ----------
     data : memoryview
-    log : dict
-        Named arguments of `Machine` that collect what pickle would do.
+    log : Log
+        Collects what pickle would do.
     limits : Limits, default=LIMITS
 
     Raises
@@ -55,13 +55,13 @@ def read_npy(data: memoryview, log: dict[str, Any], *, limits: Limits = LIMITS) 
     if not dtype.hasobject:
         return array_of_bytes(np.ndarray, dtype, shape, rest, "F" if is_fortran else "C")
     stream = Stream(rest)
-    root = Machine(stream, limits=limits, **log).run()
+    root = Machine(stream, limits=limits, log=log).run()
     if stream.position != stream.size:
         raise FormatError(f"{stream.size - stream.position:,} bytes follow the pickle of a .npy file")
     return root
 
 
-def read_npz(data: memoryview, log: dict[str, Any], *, limits: Limits = LIMITS) -> Mapping:
+def read_npz(data: memoryview, log: Log, *, limits: Limits = LIMITS) -> Mapping:
     """The arrays of a ``.npz`` file by name; see `read_npy`."""
     found = Mapping([], [], 0)
     for name, contents in members(data, limits=limits):

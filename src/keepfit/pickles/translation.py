@@ -13,6 +13,7 @@ from keepfit.codecs import encode
 from keepfit.codecs.codec import Codec, CyclicCodec, Reducing, find_codec
 from keepfit.codecs.encoding import View
 from keepfit.codecs.estimators import TRANSIENT, EstimatorCodec
+from keepfit.codecs.functions import is_known as is_in_tables
 from keepfit.codecs.functions import name_of
 from keepfit.codecs.sklearn_seam import private_class
 from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError, VersionError
@@ -30,7 +31,7 @@ from keepfit.pickles.values import (
     sizes_of,
 )  # fmt: skip
 
-__all__ = ["Records", "to_graph"]
+__all__ = ["Records", "is_known", "to_graph"]
 
 #: Every constructor that is known, by its full name.
 _MAKERS: dict[str, Maker] = {**standard.MAKERS, **arrays.MAKERS, **natives.MAKERS}
@@ -80,6 +81,25 @@ def to_graph(root: Any, *, problems: list[KeepfitError] | None = None) -> Graph:
             raise error
         problems.append(error)
     return graph
+
+
+def is_known(name: str) -> bool:
+    """Whether a full name is one of keepfit's tables."""
+    if name in _MAKERS or name in _REBUILDERS or name in _PARTS:
+        return True
+    module, _, last = name.rpartition(".")
+    kind, known = name_of(module, last)
+    return find_codec(_type_name(module, last)) is not None or is_in_tables(kind, known)
+
+
+#: Names that stand in the states of known objects, and mean nothing by themselves.
+_PARTS = frozenset(
+    {
+        "builtins.object", "joblib.numpy_pickle.NumpyArrayWrapper", "numpy.record", "numpy.rec.record",
+        "scipy._lib.array_api_compat.numpy._aliases.asarray", "sklearn.cluster._kmeans._kmeans_single_elkan",
+        "sklearn.cluster._kmeans._kmeans_single_lloyd",
+    }
+)  # fmt: skip
 
 
 class Records(View):
