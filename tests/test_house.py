@@ -37,6 +37,7 @@ RANKS = {
     "artifact": 2,
     "codecs": 2,
     "facts": 3,
+    "pickles": 3,
     "persistence": 4,
     "inspection": 4,
     "store": 5,
@@ -44,7 +45,12 @@ RANKS = {
     "search": 7,
     "cli": 8,
 }
-ROOM_OF_MODULE = {"search_keeping": "search", "search_results": "search", "__main__": "cli"}
+ROOM_OF_MODULE = {
+    "conversion": "persistence",
+    "search_keeping": "search",
+    "search_results": "search",
+    "__main__": "cli",
+}
 
 #: Modules and functions that are larger than the house allows, each with its reason.
 LARGE_MODULES: dict[str, str] = {}

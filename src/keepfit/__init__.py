@@ -1,6 +1,7 @@
 """keepfit keeps what you fit: trained scikit-learn models, and the work done on the way to them.
 
-``dump``, ``dumps``, ``load``, ``loads`` keep models as data. ``inspect`` says what a file holds, ``verify`` checks it.
+``dump``, ``dumps``, ``load``, ``loads`` keep models as data. ``inspect`` says what a file holds, also a
+pickle, ``convert`` makes a keepfit file of one, ``verify`` checks it.
 ``checkpoint`` lets any scikit-learn search stop and go on. ``ModelSearchCV`` searches several model types. ``Store``
 keeps many models. Each name is imported when it is first used, so ``import keepfit`` costs next to nothing.
 """
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keepfit.checkpoint import checkpoint
+    from keepfit.conversion import convert
     from keepfit.errors import KeepfitError, KeepfitWarning
     from keepfit.inspection import Report, inspect
     from keepfit.persistence import dump, dumps, load, loads, verify
@@ -26,6 +28,7 @@ __all__ = [
     "Report",
     "Store",
     "checkpoint",
+    "convert",
     "dump",
     "dumps",
     "errors",
@@ -42,6 +45,7 @@ _MODULES = {
     "Report": "inspection",
     "Store": "store",
     "checkpoint": "checkpoint",
+    "convert": "conversion",
     "dump": "persistence",
     "dumps": "persistence",
     "inspect": "inspection",

@@ -17,18 +17,18 @@ from keepfit.errors import KeepfitWarning, UnsupportedError
 from keepfit.facts import facts_of
 from keepfit.graph import Graph
 
-__all__ = ["Verification", "build", "dump", "dumps", "graph_of", "load", "loads", "verify"]
+__all__ = ["Place", "Trusted", "Verification", "build", "dump", "dumps", "graph_of", "load", "loads", "verify"]
 
 #: Capabilities that a caller may open with ``allow=``.
 CAPABILITIES = frozenset({"code", "paths", "patterns"})
 
-_Place = str | os.PathLike[str] | IO[bytes]
-_Trusted = Iterable[type | Callable[..., Any] | str]
+Place = str | os.PathLike[str] | IO[bytes]
+Trusted = Iterable[type | Callable[..., Any] | str]
 
 
 def dump(
     obj: object,
-    file: _Place,
+    file: Place,
     *,
     metadata: Mapping[str, Any] | None = None,
     sample: Any = None,
@@ -131,7 +131,7 @@ def dumps(
     return artifact.to_bytes(graph, facts, level=level)
 
 
-def load(file: _Place, *, mmap: bool = False, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:
+def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
     """Build the object that a file keeps. Nothing in the file runs.
 
     Parameters
@@ -198,7 +198,7 @@ def load(file: _Place, *, mmap: bool = False, trusted: _Trusted = (), allow: Col
     return build(graph, trusted=trusted, allow=allow)
 
 
-def loads(data: bytes | bytearray | memoryview, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:
+def loads(data: bytes | bytearray | memoryview, *, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
     """Build the object that bytes keep. Nothing in them runs.
 
     Parameters
@@ -217,7 +217,7 @@ def loads(data: bytes | bytearray | memoryview, *, trusted: _Trusted = (), allow
     return build(graph, trusted=trusted, allow=allow)
 
 
-def build(graph: Graph, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> Any:
+def build(graph: Graph, *, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
     """Build the object of a graph, as `load` does once it has read one.
 
     Parameters
@@ -259,7 +259,7 @@ class Verification:
 
 
 def verify(
-    file: _Place | bytes | bytearray | memoryview, *, trusted: _Trusted = (), allow: Collection[str] = ()
+    file: Place | bytes | bytearray | memoryview, *, trusted: Trusted = (), allow: Collection[str] = ()
 ) -> Verification:
     """Check a file: every byte against its checksum, the model by building it, its sample by replaying it.
 

@@ -56,7 +56,12 @@ FOREIGN: list[tuple[str, Callable[[], bytes], str, str]] = [
     ),
     ("pickle 0", lambda: pickle.dumps(MODEL, protocol=0), "a pickle (protocol 0 or 1)", "never unpickles"),
     ("pickle 1", lambda: pickle.dumps(MODEL, protocol=1), "a pickle (protocol 0 or 1)", "never unpickles"),
-    ("object in pickle 0", lambda: pickle.dumps(Path("x"), protocol=0), "a pickle (protocol 0 or 1)", "keepfit.dump"),
+    (
+        "object in pickle 0",
+        lambda: pickle.dumps(Path("x"), protocol=0),
+        "a pickle (protocol 0 or 1)",
+        "keepfit.convert",
+    ),
     ("joblib", lambda: joblib_file(0), "a joblib file (pickle, protocol", "never unpickles"),
     *(
         (

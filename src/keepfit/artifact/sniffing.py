@@ -19,8 +19,8 @@ _MAX_SAFETENSORS_HEADER = 100_000_000
 
 _KEEP = "load it with what wrote it, where you trust it, and keep the result with keepfit.dump"
 _PICKLE_ADVICE = (
-    "keepfit never unpickles, because that runs code from the file; load it with pickle or joblib where you trust it, "
-    "and keep the result with keepfit.dump"
+    "keepfit never unpickles, because that runs code from the file. keepfit.inspect(file) says what is in it, and "
+    "keepfit.convert(file, target) makes a keepfit file of it where it holds only known data"
 )
 
 # Text pickles have no magic number: these are the ways the first value of an estimator, list or dict begins.
@@ -83,7 +83,7 @@ _ADVICE: tuple[tuple[str, str], ...] = (
     ("SQLite", "if it is a keepfit store, open it with keepfit.Store"),
     ("Git LFS", "fetch the file itself with git lfs pull"),
     ("HTML", "the download gave a web page in place of the file; check the address"),
-    ("numpy", "read it with numpy.load"),
+    ("numpy", "read it with numpy.load, or make a keepfit file of it with keepfit.convert(file, target)"),
     ("CSV", "this is for models; read it with pandas.read_csv"),
     ("Parquet", "this is for models; read it with pandas.read_parquet"),
 )

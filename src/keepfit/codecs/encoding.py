@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,33 @@ from keepfit.codecs.versions import versions_of
 from keepfit.errors import InvalidStateError, KeepfitError, UnsupportedError
 from keepfit.graph import Graph, Node, Ref
 
-__all__ = ["encode"]
+__all__ = ["View", "encode"]
 
 
-def encode(obj: object, *, roots: Mapping[str, object] | None = None, allow: Collection[str] = frozenset()) -> Graph:
+class View:
+    """How the walk sees values: as what they are. A reader of other formats sees its records as what they stand for."""
+
+    def value_of(self, value: Any) -> Any:
+        """What stands in the place of a value."""
+        return value
+
+    def kind_of(self, value: Any) -> Any:
+        """What a value must have in common with others to stand in a group with them."""
+        return type(value)
+
+    def codec_of(self, value: Any) -> Codec:
+        """The codec that takes a value apart."""
+        return _codec_of(type(value))
+
+
+def encode(
+    obj: object,
+    *,
+    roots: Mapping[str, object] | None = None,
+    allow: Collection[str] = frozenset(),
+    view: View | None = None,
+    problems: list[KeepfitError] | None = None,
+) -> Graph:
     """Describe an object as a graph.
 
     Parameters
@@ -32,6 +55,11 @@ def encode(obj: object, *, roots: Mapping[str, object] | None = None, allow: Col
         Further objects to keep beside it; what they share with it is shared.
     allow : collection of str, default=frozenset()
         ``"code"`` lets functions and classes without an importable name be embedded by cloudpickle.
+    view : View, default=None
+        How values are seen; None for as they are.
+    problems : list of KeepfitError, default=None
+        Collects what cannot be kept, each with its place, until there are 100. Such a graph is for looking at, not for
+        building.
 
     Returns
     -------
@@ -51,7 +79,7 @@ def encode(obj: object, *, roots: Mapping[str, object] | None = None, allow: Col
     everything = {"object": obj, **(roots or {})}
     first: list[Any] = []
     while True:
-        walk = _Walk(allow)
+        walk = _Walk(allow, view or View(), problems)
         try:
             for start in first:
                 walk.add(start, "object")
@@ -59,6 +87,8 @@ def encode(obj: object, *, roots: Mapping[str, object] | None = None, allow: Col
         except _TupleCycle as cycle:
             # A tuple that contains itself by way of a list: begin with the list, which can be made empty and filled.
             first.append(cycle.start)
+            if problems:
+                problems.clear()
             continue
         try:
             check_nesting(walk.nodes)
@@ -101,7 +131,9 @@ class _Child:
 
 
 class _Walk:
-    def __init__(self, allow: Collection[str]) -> None:
+    def __init__(self, allow: Collection[str], view: View, problems: list[KeepfitError] | None) -> None:
+        self._view = view
+        self._problems = problems
         self.nodes: list[Node] = []
         self.arrays: list[NDArray[Any]] = []
         self.names: list[str] = []
@@ -131,7 +163,7 @@ class _Walk:
         return slot[0]
 
     def _place(self, child: _Child) -> None:
-        value = child.value
+        value = child.value = self._view.value_of(child.value)
         if is_inline(value):
             child.container[child.key] = value
             return
@@ -156,11 +188,15 @@ class _Walk:
         try:
             return codec.reduce(obj, self._context)
         except KeepfitError as error:
-            raise self._located(error, part) from error.__cause__
+            found = self._located(error, part)
+            if self._problems is None or len(self._problems) >= _PROBLEMS:
+                raise found from error.__cause__
+            self._problems.append(found)
+            return Node("refused")
 
     def _open(self, child: _Child) -> None:
         obj = child.value
-        codec = _codec_of(type(obj))
+        codec = self._view.codec_of(obj)
         live = self._reduce(obj, codec, child.part)
         self._push(child, codec, live)
 
@@ -188,13 +224,17 @@ class _Walk:
         """Children in the order to be popped, with enough of one type that stand together as a list: one group."""
         if len(children) < _GROUP_MIN:
             return [*reversed(children)]
-        by_type: dict[type, list[_Child]] = {}
+        view = self._view
+        by_kind: dict[Hashable, list[_Child]] = {}
         seen: set[int] = set()
         for child in children:
+            child.value = view.value_of(child.value)
             if id(child.value) not in self._memo and id(child.value) not in seen:
                 seen.add(id(child.value))
-                by_type.setdefault(type(child.value), []).append(child)
-        groups = [group for cls, group in by_type.items() if len(group) >= _GROUP_MIN and _codec_of(cls).groups]
+                by_kind.setdefault(view.kind_of(child.value), []).append(child)
+        groups = [
+            group for group in by_kind.values() if len(group) >= _GROUP_MIN and view.codec_of(group[0].value).groups
+        ]
         grouped = {id(child) for group in groups for child in group}
         pending: list[_Child | list[_Child]] = [*groups, *(child for child in children if id(child) not in grouped)]
         pending.reverse()
@@ -202,7 +242,7 @@ class _Walk:
 
     def _open_group(self, children: list[_Child]) -> None:
         """Members whose live nodes have the same fields become one node; the others stand alone."""
-        codec = _codec_of(type(children[0].value))
+        codec = self._view.codec_of(children[0].value)
         met = [child for child in children if id(child.value) in self._memo]  # meanwhile, below a sibling
         if met:
             self._stack[-1].pending.extend(met)
@@ -315,6 +355,8 @@ def _are_one(values: list[Any]) -> bool:
     return type(first) is not float or first != 0 or len({math.copysign(1, value) for value in values}) == 1
 
 
+#: Problems that are collected.
+_PROBLEMS = 100
 #: Fewer like objects than these stand alone: a group would save nothing.
 _GROUP_MIN = 8
 

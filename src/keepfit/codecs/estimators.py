@@ -18,10 +18,10 @@ from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
 from keepfit.graph import Node
 
-__all__ = ["EstimatorCodec", "find", "supported_releases"]
+__all__ = ["TRANSIENT", "EstimatorCodec", "find", "supported_releases"]
 
 #: Attributes that mean nothing outside the process that set them, or that their codec sets anew.
-_TRANSIENT = frozenset({"_stop_words_id", "_kmeans_single"})
+TRANSIENT = frozenset({"_stop_words_id", "_kmeans_single"})
 
 #: Modules of codecs for classes whose state is more than attributes, or reaches compiled code.
 _NATIVE_MODULES = (
@@ -97,7 +97,7 @@ class EstimatorCodec(CyclicCodec):
     def reduce(self, obj: Any, context: Reducing) -> Node:
         if type(obj) is not self.cls:
             raise UnsupportedError(f"a class that calls itself {self.name} is not scikit-learn's")
-        state = {name: value for name, value in obj.__dict__.items() if name not in _TRANSIENT}
+        state = {name: value for name, value in obj.__dict__.items() if name not in TRANSIENT}
         unknown = state.keys() - self._attributes
         if unknown:
             raise UnsupportedError(

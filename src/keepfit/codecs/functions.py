@@ -14,7 +14,7 @@ from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
 from keepfit.errors import UnsupportedError, UntrustedError
 from keepfit.graph import Node
 
-__all__ = ["CLASS", "FUNCTION", "embed", "importable_name", "is_known", "resolve"]
+__all__ = ["CLASS", "FUNCTION", "embed", "importable_name", "is_known", "name_of", "resolve"]
 
 
 class _Names(msgspec.Struct):
@@ -59,6 +59,39 @@ def _known_name(kind: str, obj: Any) -> str | None:
         if resolve(name) is obj:
             return name
     return None
+
+
+@cache
+def name_of(module: str, name: str) -> tuple[str, str]:
+    """The kind and the name in the closed table of what a module has under a name; its own where there is none.
+
+    That it is the same is looked up in what the table's name leads to, never by importing the module.
+    """
+    if module == "builtins" and is_known("class", name):
+        return "class", name
+    for kind in ("function", "class"):
+        for known in _by_last_name(kind).get(name, ()):
+            found = resolve(known)
+            if known == f"{module}.{name}" or (
+                found is not None
+                and getattr(found, "__name__", None) == name
+                and (getattr(found, "__module__", None) == module or _is_ufunc_of(found, module))
+            ):
+                return kind, known
+    return "function", f"{module}.{name}"
+
+
+def _is_ufunc_of(found: Any, module: str) -> bool:
+    return type(found).__name__ == "ufunc" and module in _UFUNC_MODULES
+
+
+#: Where NumPy and SciPy define what does not say where it is from.
+_UFUNC_MODULES = frozenset(
+    {
+        "numpy", "numpy._core._multiarray_umath", "numpy._core.umath", "numpy.core._multiarray_umath",
+        "numpy.core.umath", "scipy.special", "scipy.special._special_ufuncs", "scipy.special._ufuncs",
+    }
+)  # fmt: skip
 
 
 def importable_name(obj: Any) -> str | None:

@@ -32,7 +32,7 @@ class _BitGenerator(Codec):
         seed_seq = obj.seed_seq
         if seed_seq is not None and type(seed_seq) is not np.random.SeedSequence:
             raise UnsupportedError(f"a {self._name} seeded by a {type(seed_seq).__name__} cannot be kept")
-        return Node(self._name, {**self._fields(obj.state), "seed_seq": seed_seq})
+        return Node(self._name, {**self.fields(obj.state), "seed_seq": seed_seq})
 
     def build(self, node: Node, context: Building) -> Any:
         seed_seq = node.state.get("seed_seq")
@@ -47,7 +47,7 @@ class _BitGenerator(Codec):
         made.state = {"bit_generator": self._cls.__name__, **raw}
         return made
 
-    def _fields(self, raw: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, raw: dict[str, Any]) -> dict[str, Any]:
         raise NotImplementedError
 
     def _raw(self, node: Node) -> dict[str, Any]:
@@ -58,7 +58,7 @@ class _BitGenerator(Codec):
 
 
 class _MT19937(_BitGenerator):
-    def _fields(self, raw: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, raw: dict[str, Any]) -> dict[str, Any]:
         return {"key": raw["state"]["key"], "pos": raw["state"]["pos"]}
 
     def _raw(self, node: Node) -> dict[str, Any]:
@@ -77,7 +77,7 @@ class _MT19937(_BitGenerator):
 class _PCG64(_BitGenerator):
     """PCG64 and PCG64DXSM."""
 
-    def _fields(self, raw: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, raw: dict[str, Any]) -> dict[str, Any]:
         numbers = {name: f"{raw['state'][name]:032x}" for name in ("state", "inc")}
         return {**numbers, "has_uint32": raw["has_uint32"], "uinteger": raw["uinteger"]}
 
@@ -91,7 +91,7 @@ class _PCG64(_BitGenerator):
 
 
 class _Philox(_BitGenerator):
-    def _fields(self, raw: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, raw: dict[str, Any]) -> dict[str, Any]:
         rest = {name: raw[name] for name in ("buffer", "buffer_pos", "has_uint32", "uinteger")}
         return {"counter": raw["state"]["counter"], "key": raw["state"]["key"], **rest}
 
@@ -114,7 +114,7 @@ class _Philox(_BitGenerator):
 
 
 class _SFC64(_BitGenerator):
-    def _fields(self, raw: dict[str, Any]) -> dict[str, Any]:
+    def fields(self, raw: dict[str, Any]) -> dict[str, Any]:
         return {"state": raw["state"]["state"], "has_uint32": raw["has_uint32"], "uinteger": raw["uinteger"]}
 
     def _raw(self, node: Node) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from functools import cache
 from typing import Any
 
 __all__ = [
-    "coords_of", "distribution", "empty_sparse", "entries_of", "interpolation_kind", "is_global", "set_coords",
-    "set_entries", "set_shape", "sparse_attributes", "unknown_attributes",
+    "coords_of", "distribution", "distribution_arguments", "empty_sparse", "entries_of", "interpolation_kind",
+    "is_global", "set_coords", "set_entries", "set_shape", "sparse_attributes", "unknown_attributes",
 ]  # fmt: skip
 
 #: Attributes of a sparse array beside its contents. The two last ones are answers SciPy remembers and can find again.
@@ -112,6 +112,11 @@ def distribution(name: str, like: Any = None) -> Any:
     ):
         return None
     return found
+
+
+def distribution_arguments(found: Any) -> dict[str, Any]:
+    """What a distribution of SciPy's own was made with, as its pickle says it."""
+    return dict(found._ctor_param)
 
 
 def is_global(random_state: Any) -> bool:

@@ -33,6 +33,22 @@ class Limits:
         Values that one dict key or set element may expand to when it is hashed; shared tuples count each time.
     equal_hashes : int, default=64
         Keys of one dict, or elements of one set, that may share a hash.
+    pickle_unpacked_bytes : int, default=4_000_000_000
+        What a compressed pickle or joblib file may unpack to.
+    pickle_unpacked_ratio : int, default=200
+        How many times its size such a file may unpack to, where that is more than `pickle_unpacked_free_bytes`.
+    pickle_unpacked_free_bytes : int, default=64_000_000
+        What any such file may unpack to, however small it is.
+    archive_members : int, default=10_000
+        Files in a zip archive.
+    pickle_opcodes : int, default=20_000_000
+        Opcodes of a pickle.
+    pickle_records : int, default=2_000_000
+        Containers, names and calls of a pickle.
+    pickle_marks : int, default=100_000
+        Containers of a pickle that are open at a time, one inside the other.
+    pickle_names : int, default=10_000
+        Different names of a pickle that a report lists.
     """
 
     header_bytes: int = 100_000_000
@@ -45,6 +61,14 @@ class Limits:
     dimensions: int = 32
     key_size: int = 10_000
     equal_hashes: int = 64
+    pickle_unpacked_bytes: int = 4_000_000_000
+    pickle_unpacked_ratio: int = 200
+    pickle_unpacked_free_bytes: int = 64_000_000
+    archive_members: int = 10_000
+    pickle_opcodes: int = 20_000_000
+    pickle_records: int = 2_000_000
+    pickle_marks: int = 100_000
+    pickle_names: int = 10_000
 
 
 LIMITS = Limits()

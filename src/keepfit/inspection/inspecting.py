@@ -1,4 +1,4 @@
-"""From bytes to a report."""
+"""From the bytes of keepfit's own files to a report, and the choice between these and `keepfit.inspection.foreign`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keepfit.graph import Graph, Node, Ref, first_objects
 from keepfit.inspection.report import ArrayInfo, Obstacle, Report
 from keepfit.inspection.tree import array_shape_and_dtype, type_tree
 
-__all__ = ["inspect"]
+__all__ = ["foresee", "inspect", "largest_arrays", "type_counts"]
 
 _T = TypeVar("_T", dict[str, Any], list[Any])
 
@@ -35,12 +35,13 @@ _OBSTACLES = 20
 
 
 def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview) -> Report:
-    """Say what a file holds. Nothing is built, imported or run for it.
+    """Say what a file holds. Nothing in it is imported or run.
 
     Parameters
     ----------
     file : str, path-like, binary file object or bytes-like
-        What `keepfit.dump` wrote, or its contents. ``scheme://`` places are opened by fsspec.
+        What `keepfit.dump` wrote; a pickle or joblib file, plain or compressed; ``.npy`` or ``.npz``; a skops file or
+        another zip archive with such files in it; or its contents. ``scheme://`` places are opened by fsspec.
 
     Returns
     -------
@@ -50,7 +51,7 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
     Raises
     ------
     FormatError
-        If the bytes are not a whole, undamaged keepfit file; the message says what they are.
+        If the bytes are a keepfit file that is damaged, or nothing of all this; the message says what they are.
     OSError
         If the place cannot be read.
     TypeError
@@ -58,7 +59,9 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
 
     Notes
     -----
-    Cost is linear in the size of the file, whose every byte is compared with its checksum.
+    Cost is linear in the size of the file, unpacked. Every byte of a keepfit file is compared with its checksum, and
+    nothing is built of it. Of a pickle's translation the object is built by keepfit's tables and checks, to know that
+    `keepfit.convert` would.
 
     Examples
     --------
@@ -70,8 +73,14 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
     ('sklearn.linear_model.LogisticRegression', {'accuracy': 1.0}, True)
     """
     data: Any = file if isinstance(file, (bytes, bytearray, memoryview)) else artifact.open_bytes(file)
+    from keepfit.inspection.foreign import describe
+
+    return describe(data) or _describe(data)
+
+
+def _describe(data: Any) -> Report:
     graph, facts = artifact.read(data)
-    capabilities, changes, obstacles = _foresee(graph)
+    capabilities, changes, obstacles = foresee(graph)
     tree = type_tree(graph)
     stored = _compressed_sizes(graph)
     return Report(
@@ -88,8 +97,8 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
         classes=_fact(facts, "classes", list),
         roots=tuple(graph.roots),
         tree=tree,
-        types=_types(graph),
-        arrays=_largest_arrays(graph),
+        types=type_counts(graph),
+        arrays=largest_arrays(graph),
         array_count=len(graph.arrays),
         array_bytes=sum(array.nbytes for array in graph.arrays),
         stored_bytes=sum(stored.get(place, array.nbytes) for place, array in enumerate(graph.arrays)),
@@ -120,14 +129,16 @@ def _shallow(value: Any, depth: int = 0) -> Any:
     return {name: _shallow(item, depth + 1) for name, item in value.items()}
 
 
-def _types(graph: Graph) -> dict[str, int]:
+def type_counts(graph: Graph) -> dict[str, int]:
+    """How many of each type a graph has, most first."""
     counts: Counter[str] = Counter()
     for node in graph.nodes:
         counts[node.type] += node.count
     return dict(counts.most_common())
 
 
-def _largest_arrays(graph: Graph) -> tuple[ArrayInfo, ...]:
+def largest_arrays(graph: Graph) -> tuple[ArrayInfo, ...]:
+    """The largest arrays of a graph."""
     owners = {node.array: node for node in graph.nodes if node.array is not None}
     largest = heapq.nsmallest(_ARRAYS, range(len(graph.arrays)), key=lambda place: (-graph.arrays[place].nbytes, place))
     stored = _compressed_sizes(graph)
@@ -144,7 +155,7 @@ def _array_info(graph: Graph, place: int, owner: Node, stored: dict[int, int]) -
     return ArrayInfo(graph.names[place], dtype, shape, size, stored.get(place, size))
 
 
-def _foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obstacle, ...]]:
+def foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obstacle, ...]]:
     """What `load` would ask for, change and refuse, by the same rules, from the graph alone."""
     needed: set[str] = set()
     context = Building(graph.versions)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from keepfit.inspection.report import Report
+from keepfit.inspection.report import Effect, Report
 from keepfit.inspection.tree import TreeNode
 
 __all__ = ["as_html", "as_text"]
@@ -32,6 +32,8 @@ def as_text(report: Report) -> str:
         for place, line in enumerate(found):
             lines.append(f"{heading if place == 0 else '':<12}{line}")
     lines += ["", *_tree_lines(report.tree)]
+    for part in report.parts:
+        lines += ["", f"{printable(part.name, 80)}: {as_text(part)}"]
     return "\n".join(lines)
 
 
@@ -53,9 +55,10 @@ def as_html(report: Report) -> str:
         if found
     )
     tree = _escaped("\n".join(_tree_lines(report.tree)))
+    parts = "".join(f"<p>{_escaped(printable(part.name, 80))}</p>{as_html(part)}" for part in report.parts)
     return (
         f"<div><p>{_escaped(_title(report))}</p><table>{rows}</table>"
-        f"<details><summary>Types</summary><pre>{tree}</pre></details></div>"
+        f"<details><summary>Types</summary><pre>{tree}</pre></details>{parts}</div>"
     )
 
 
@@ -71,17 +74,22 @@ def _escaped(text: str) -> str:
 
 
 def _title(report: Report) -> str:
-    return (
-        f"a {report.kind} file of format {printable(report.format_version, 12)}, {_size(report.size_bytes)}, "
-        f"sha256 {report.digest}"
-    )
+    kind = f"a {report.kind} file of format {printable(report.format_version, 12)}"
+    if report.verdict:
+        notes = ", ".join(filter(None, [report.format_version, report.compression]))
+        kind = f"a {report.kind} file{f' ({printable(notes)})' if notes else ''}"
+    return f"{kind}, {_size(report.size_bytes)}, sha256 {report.digest}"
 
 
 def _sections(report: Report) -> list[tuple[str, list[str]]]:
     return [
         ("object", [printable(report.type)]),
         ("written by", _versions(report)),
-        ("load", _loading(report)),
+        ("written", [printable(report.written)] if report.written else []),
+        ("verdict", _verdict(report)),
+        ("load", [] if report.verdict else _loading(report)),
+        ("imports", _effects(report.imports, "import")),
+        ("calls", _effects(report.calls, "call")),
         ("changes", _first(report.changes, _CHANGES)),
         ("metadata", [f"{printable(name, 60)}: {_value(value)}" for name, value in _some(report.metadata)]),
         ("features", _listed(report.features)),
@@ -106,10 +114,33 @@ def _versions(report: Report) -> list[str]:
 def _loading(report: Report) -> list[str]:
     if report.loads_as_it_is:
         return ["keepfit.load(file) builds it; nothing needs to be opened"]
+    return _needs(report)
+
+
+def _verdict(report: Report) -> list[str]:
+    """The verdict on a foreign file, with what speaks against it."""
+    if report.verdict == "convertible" and not report.capabilities:
+        return ["convertible: keepfit.convert(file, target) makes a keepfit file of it"]
+    return [report.verdict, *_needs(report)] if report.verdict else []
+
+
+def _effects(effects: tuple[Effect, ...], what: str) -> list[str]:
+    """What pickle would do, on one line each."""
+    lines = [
+        f"{printable(effect.name)} (byte {effect.place:,}{f', {effect.count:,} times' if effect.count > 1 else ''})"
+        for effect in effects[:_NAMES]
+    ]
+    if lines:
+        lines.insert(0, f"pickle would {what}:")
+    return [*lines, *_more(len(effects) - _NAMES, "names")]
+
+
+def _needs(report: Report) -> list[str]:
     lines = [
         f"{obstacle.error} at {printable(obstacle.place) or 'the top'}: {printable(obstacle.message, 400)}"
-        for obstacle in report.obstacles
+        for obstacle in report.obstacles[:_NAMES]
     ]
+    lines += _more(len(report.obstacles) - _NAMES, "of these")
     if report.capabilities:
         lines.append(f"needs allow={{{', '.join(map(repr, report.capabilities))}}}")
     if report.untrusted_types:

@@ -8,7 +8,7 @@ from typing import Any
 
 from keepfit.inspection.tree import TreeNode
 
-__all__ = ["ArrayInfo", "Obstacle", "Report"]
+__all__ = ["ArrayInfo", "Effect", "Obstacle", "Report"]
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,25 @@ class Obstacle:
 
 
 @dataclass(frozen=True)
+class Effect:
+    """A name that reading a file with pickle would import or call.
+
+    Parameters
+    ----------
+    name : str
+        Module and name.
+    count : int
+        How often the file names it.
+    place : int
+        The byte of the stream, unpacked, where it does so first.
+    """
+
+    name: str
+    count: int
+    place: int
+
+
+@dataclass(frozen=True)
 class Report:
     """What `keepfit.inspect` found in a file. Printing it gives text, a notebook shows a table.
 
@@ -60,9 +79,9 @@ class Report:
     Parameters
     ----------
     kind : str
-        What the bytes are: ``"keepfit"``.
+        What the bytes are: ``"keepfit"``, ``"pickle"``, ``"joblib"``, ``"npy"``, ``"npz"``, ``"skops"`` or ``"zip"``.
     format_version : str
-        Version of the format's specification.
+        Version of the format's specification; of a pickle its protocol.
     size_bytes : int
     digest : str
         SHA-256 of the bytes, in hex, as ``sha256sum`` gives it.
@@ -95,7 +114,22 @@ class Report:
     changes : tuple of str
         What `keepfit.load` would neutralise with nothing allowed.
     obstacles : tuple of Obstacle
-        What stands against loading under the running versions, as far as can be told without building.
+        What stands against loading under the running versions, as far as can be told without building. Of a file that
+        is not keepfit's own, what stands against converting it.
+    verdict : str
+        Of a file that is not keepfit's own: ``"convertible"``, where it holds only known data of known shape, which
+        was translated and checked; ``"refused"``, where names or structures in it are outside the tables;
+        ``"unreadable"``. Empty for keepfit's own files.
+    compression : str
+        What the file is compressed with; empty where it is not.
+    imports, calls : tuple of Effect
+        What reading it with pickle would import and call, in the order of the file; up to 10,000 names.
+    written : str
+        When it was written, as the file states it; empty where it does not.
+    name : str
+        The name of a member of an archive.
+    parts : tuple of Report
+        The members of an archive that are model files.
     """
 
     kind: str
@@ -120,11 +154,18 @@ class Report:
     capabilities: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
+    verdict: str = ""
+    compression: str = ""
+    imports: tuple[Effect, ...] = ()
+    calls: tuple[Effect, ...] = ()
+    written: str = ""
+    name: str = ""
+    parts: tuple[Report, ...] = ()
 
     @property
     def loads_as_it_is(self) -> bool:
         """Whether ``keepfit.load(file)``, with nothing opened, is expected to build the object."""
-        return not (self.untrusted_types or self.capabilities or self.obstacles)
+        return not (self.verdict or self.untrusted_types or self.capabilities or self.obstacles)
 
     def to_dict(self) -> dict[str, Any]:
         """The report as plain dicts, lists, strings and numbers, exactly as found in the file.
