@@ -2,8 +2,8 @@
 
     python scripts/hostile_table.py [--scanners FOLDER/bin]
 
-Hostile files are those of `tests/pickles/hostile.py`; harmless ones 30 estimators in four containers. A scanner "catches"
-a hostile file when it says anything against it or cannot read it, and "passes" a harmless one when it says nothing.
+Hostile files are those of `tests/pickles/hostile.py`; harmless ones 30 estimators in four containers. Counted are
+the files that a scanner says anything against, or cannot read.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from pathlib import Path
 TESTS = Path(__file__).parent.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "pickles")]
 
-import hostile
-from test_hostile import inspected
-from test_models import CONTAINERS
+import hostile  # noqa: E402
+from test_hostile import inspected  # noqa: E402
+from test_models import CONTAINERS  # noqa: E402
 
-import battery
+import battery  # noqa: E402
 
 #: Each scanner's command; its exit code is 0 where it has nothing to say.
 SCANNERS = {
@@ -57,7 +57,7 @@ def scanner_says(command: list[str], rows: list[hostile.Shape], folder: Path) ->
         place = folder / f"{number:04}{'.joblib' if 'joblib' in category else '.pkl'}"
         place.write_bytes(data)
         try:
-            done = subprocess.run([*command, str(place)], capture_output=True, timeout=_TIME_S, check=False)
+            done = subprocess.run([*command, str(place)], capture_output=True, timeout=_TIME_S, check=False)  # noqa: S603
             found.append(done.returncode != 0)
         except subprocess.TimeoutExpired:
             found.append(True)
