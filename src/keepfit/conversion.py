@@ -84,6 +84,6 @@ def convert(
     if words == "a keepfit file":
         raise FormatError("this is a keepfit file already; keepfit.load reads it")
     contents = pickles.read(data)
-    if contents.error is not None and not pickles.is_pickle(words) and not contents.log.imports:
+    if not contents.is_one(words):
         raise FormatError(f"this is {words}, not a pickle or joblib file, so there is nothing to convert")
     dump(build(contents.graph(), trusted=trusted, allow=allow), target, metadata=metadata, allow=allow)

@@ -184,7 +184,8 @@ class _Masked(Codec):
             {
                 "data": np.asarray(obj.data),
                 "mask": mask,
-                "fill_value": None if fill_value is None else np.asarray(fill_value),
+                # NumPy gives an array of objects a fill value of text of its own accord; as of objects it is the same.
+                "fill_value": None if fill_value is None else np.asarray(fill_value).astype(obj.dtype, copy=False),
                 "hard_mask": bool(obj.hardmask),
                 "shared_mask": shared_mask,
             },

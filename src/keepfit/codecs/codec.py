@@ -22,6 +22,7 @@ from keepfit.graph import LIMITS, Limits, Node
 
 __all__ = [
     "GROUPED_BYTES_MAX",
+    "MISNAMED",
     "Building",
     "Codec",
     "CyclicCodec",
@@ -240,7 +241,7 @@ def class_name(cls: type[Any]) -> str:
 
 
 #: Compiled modules that call themselves by another name than they are imported by (scikit-learn 1.6 and 1.7).
-_MISNAMED = {"_loss": "sklearn._loss._loss"}
+MISNAMED = {"_loss": "sklearn._loss._loss"}
 
 
 @cache
@@ -249,7 +250,7 @@ def _class_name(cls: Hashable) -> str:
     module, name = cls.__module__, cls.__qualname__
     if module == "builtins":
         return name
-    known = _MISNAMED.get(module)
+    known = MISNAMED.get(module)
     if known in sys.modules and getattr(sys.modules[known], name, None) is cls:
         module = known
     if module.startswith("sklearn."):

@@ -116,7 +116,7 @@ def distribution(name: str, like: Any = None) -> Any:
 
 def distribution_arguments(found: Any) -> dict[str, Any]:
     """What a distribution of SciPy's own was made with, as its pickle says it."""
-    return dict(found._ctor_param)
+    return dict(found._updated_ctor_param())
 
 
 def is_global(random_state: Any) -> bool:

@@ -48,7 +48,7 @@ def describe(data: Any, *, name: str = "", depth: int = 0) -> Report | None:
     if archives.is_zip(view):
         return _zip(view, name, depth)
     contents = pickles.read(view)
-    if contents.error is not None and not contents.log.imports and not pickles.is_pickle(words):
+    if not contents.is_one(words):
         return None
     return _pickle(view, contents, name)
 

@@ -6,6 +6,6 @@
 What comes out goes through `keepfit.codecs.decode` like any other file's graph: trust, versions, validation.
 """
 
-from keepfit.pickles.contents import Contents, is_pickle, read
+from keepfit.pickles.contents import Contents, read
 
-__all__ = ["Contents", "is_pickle", "read"]
+__all__ = ["Contents", "read"]

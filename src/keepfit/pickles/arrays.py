@@ -18,7 +18,7 @@ from keepfit.graph import Node
 from keepfit.pickles.reading import Maker, Reader, entries_of, no_more, refused, text_of
 from keepfit.pickles.values import MISSING, Derived, Global, Instance
 
-__all__ = ["MAKERS", "array_of_bytes", "array_of_items"]
+__all__ = ["MAKERS", "array_of_bytes", "array_of_items", "native"]
 
 _SIMPLE = re.compile(r"b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SUV]\d{1,9}|O8|O4", re.ASCII)
 _UNITS = frozenset(["generic", "Y", "M", "W", "D", "h", "m", "s", "ms", "us", "ns", "ps", "fs", "as"])
@@ -48,6 +48,14 @@ def array_of_bytes(cls: Any, dtype: Any, shape: Any, data: Any, order: str) -> A
     if cls is np.matrix and array.ndim != 2:
         raise InvalidStateError("a matrix has two dimensions")
     return array if cls is np.ndarray else array.view(cls)
+
+
+def native(array: Any) -> Any:
+    """An array in this machine's byte order, as NumPy turns one that it unpickles (``array_setstate``)."""
+    dtype = array.dtype
+    if dtype.isnative or dtype.names is not None or dtype.subdtype is not None:
+        return array
+    return array.astype(dtype.newbyteorder("="))
 
 
 def array_of_items(cls: Any, shape: Any, items: Any, order: str) -> Node:
@@ -84,7 +92,7 @@ def _array(reader: Reader, record: Instance) -> Any:
 def _contents(reader: Reader, cls: Any, dtype: Any, shape: Any, data: Any, order: str) -> Any:
     dtype = reader.live(dtype, np.dtype)
     if not dtype.hasobject:
-        return array_of_bytes(cls, dtype, shape, reader.live(data, bytes, bytearray), order)
+        return native(array_of_bytes(cls, dtype, shape, reader.live(data, bytes, bytearray), order))
     if dtype != np.dtype(object):
         raise InvalidStateError("an array of records with objects inside cannot be kept")
     return array_of_items(cls, shape, data, order)
@@ -217,6 +225,8 @@ def _masked(reader: Reader, record: Instance) -> Node:
     if mask_dtype.kind == "b" and masks.size and masks.view("u1").max() > 1:
         raise InvalidStateError("a bool is 0 or 1")
     contents = _contents(reader, np.ndarray, dtype, shape, data, order)
+    if kind.hasobject and type(filled := reader.value_of(fill_value)) is np.ndarray:  # as NumPy's own __setstate__ does
+        fill_value = Derived(array_of_items(np.ndarray, (), [filled.item()], "C"))
     return Node(
         "numpy.ma.MaskedArray",
         {

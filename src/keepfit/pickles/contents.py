@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +20,7 @@ from keepfit.pickles.translation import is_known, to_graph
 from keepfit.pickles.unpacking import compression_of, unpack
 from keepfit.pickles.values import MISSING, described
 
-__all__ = ["Contents", "is_pickle", "read"]
+__all__ = ["Contents", "read"]
 
 
 @dataclass
@@ -53,6 +55,11 @@ class Contents:
     root: Any = MISSING
     other_reading: bool = False
 
+    def is_one(self, words: str) -> bool:
+        """Whether it is such a file at all, readable or not; `words` is what `keepfit.artifact.sniff` says of it."""
+        known = any(kind in words for kind in ("pickle", "joblib", "numpy"))
+        return known or self.error is None or bool(self.log.imports or self.compression)
+
     def graph(self, *, problems: list[KeepfitError] | None = None) -> Graph:
         """The graph of the object; see `keepfit.pickles.translation.to_graph`.
 
@@ -65,7 +72,8 @@ class Contents:
         """
         if self.error is not None:
             raise self.error
-        graph = to_graph(self.root, problems=problems)
+        with _collector_at_rest():
+            graph = to_graph(self.root, problems=problems)
         if problems:  # what lies in what is refused was not looked at
             return graph
         for error in self._left_over(graph):
@@ -89,11 +97,6 @@ class Contents:
                 yield UntrustedError(f"the pickle imports {name} (byte {self.log.imports[name][1]:,})", names=(name,))
 
 
-def is_pickle(words: str) -> bool:
-    """Whether what `keepfit.artifact.sniff` says of bytes is something that `read` may read."""
-    return any(kind in words for kind in ("pickle", "joblib", "numpy", "compressed with"))
-
-
 def read(data: bytes | bytearray | memoryview, *, limits: Limits = LIMITS) -> Contents:
     """Read a pickle or joblib file as data.
 
@@ -112,7 +115,11 @@ def read(data: bytes | bytearray | memoryview, *, limits: Limits = LIMITS) -> Co
     -----
     Cost is linear in the size of the file, unpacked. Nothing is imported, called, or made of it.
     """
-    view = memoryview(data).cast("B")
+    with _collector_at_rest():
+        return _read(memoryview(data).cast("B"), limits)
+
+
+def _read(view: memoryview, limits: Limits) -> Contents:
     contents = Contents(compression=compression_of(view))
     try:
         if contents.compression:
@@ -129,6 +136,18 @@ def read(data: bytes | bytearray | memoryview, *, limits: Limits = LIMITS) -> Co
     except (FormatError, UnsupportedError, InvalidStateError) as error:
         contents.error = error
     return contents
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Without Python's collector of cycles, which looks through millions of new records again and again in vain."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _read_stream(view: memoryview, contents: Contents, limits: Limits) -> None:

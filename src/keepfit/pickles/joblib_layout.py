@@ -11,7 +11,7 @@ import numpy as np
 
 from keepfit.errors import FormatError, UnsupportedError
 from keepfit.graph import Limits
-from keepfit.pickles.arrays import array_of_bytes
+from keepfit.pickles.arrays import array_of_bytes, native
 from keepfit.pickles.machine import Log, Machine
 from keepfit.pickles.reading import state_of, text_of
 from keepfit.pickles.stream import Stream
@@ -70,7 +70,7 @@ class RawArrays:
             raise FormatError("the shape of a raw array is none")
         data = self._stream.take(math.prod(shape) * dtype.itemsize)
         kind = np.matrix if "matrix" in cls.full_name else np.ndarray
-        return array_of_bytes(kind, dtype, shape, data, order)
+        return native(array_of_bytes(kind, dtype, shape, data, order))
 
     def _nested(self) -> Any:
         """An array of objects: a pickle of its own inside the stream."""
@@ -85,24 +85,13 @@ def _elsewhere(wrapper: Instance) -> Any:
 
 
 #: Opcodes that import or call.
-_OPCODES = {opcode.code: opcode for opcode in pickletools.opcodes}
 _DOING = frozenset(
-    [
-        "BUILD",
-        "GLOBAL",
-        "INST",
-        "NEWOBJ",
-        "NEWOBJ_EX",
-        "OBJ",
-        "REDUCE",
-        "STACK_GLOBAL",
-        "EXT1",
-        "EXT2",
-        "EXT4",
-        "PERSID",
-        "BINPERSID",
-    ]
-)
+    {
+        "BINPERSID", "BUILD", "EXT1", "EXT2", "EXT4", "GLOBAL", "INST", "NEWOBJ", "NEWOBJ_EX", "OBJ", "PERSID",
+        "REDUCE", "STACK_GLOBAL",
+    }
+)  # fmt: skip
+_BY_CODE = {ord(opcode.code): opcode for opcode in pickletools.opcodes}
 #: How many bytes of an argument say how long the rest is.
 _LENGTHS = {
     pickletools.TAKEN_FROM_ARGUMENT1: 1, pickletools.TAKEN_FROM_ARGUMENT4: 4, pickletools.TAKEN_FROM_ARGUMENT4U: 4,
@@ -118,7 +107,7 @@ def _goes_on(stream: Stream) -> bool:
     """
     data, place = stream.data, stream.position
     while place < stream.size:
-        opcode = _OPCODES.get(chr(data[place]))
+        opcode = _BY_CODE.get(data[place])
         if opcode is None or opcode.name == "STOP":
             return False
         if opcode.name in _DOING:

@@ -237,11 +237,13 @@ def _frozen(reader: Reader, record: Instance) -> Node:
     ):
         raise InvalidStateError(f"{name[:80]!r} is no distribution of the running SciPy's own")
     own = entries_of(inside.get("_ctor_param"))
-    known = distribution_arguments(found)
-    if {key: reader.live(value, int, float, str, type(None)) for key, value in own.items()} != known:
+    own = {key: reader.live(value, int, float, str, type(None)) for key, value in own.items()}
+    if repr(sorted(own.items())) != repr(sorted(distribution_arguments(found).items())):
         raise InvalidStateError(f"the distribution {name} was made by hand, so it cannot be kept")
+    drawn.made = found  # it is read no further: SciPy's own is meant
     fields = {"name": name, "args": state["args"], "kwds": state["kwds"]}
-    return Node(record.name.replace("._distn_infrastructure.", "."), {**fields, "random_state": None})
+    drawn_from = inside.get("_random_state")
+    return Node(record.name.replace("._distn_infrastructure.", "."), {**fields, "random_state": drawn_from})
 
 
 _SPARSE = {

@@ -17,6 +17,9 @@ class Reader(Protocol):
     def live(self, value: Any, *types: type) -> Any:
         """The plain value of one of these types that a value of the stream stands for."""
 
+    def value_of(self, value: Any) -> Any:
+        """The plain value that a value of the stream stands for; itself where it stands for none."""
+
     def type_name(self, value: Any) -> str:
         """The name in keepfit's tables of a class that the stream names."""
 

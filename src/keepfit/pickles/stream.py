@@ -6,7 +6,7 @@ from keepfit.errors import FormatError
 
 __all__ = ["Stream"]
 
-_LINE_MAX = 2**20
+_LINE_USUAL, _LINE_MAX = 2**8, 2**20
 
 
 class Stream:
@@ -40,12 +40,16 @@ class Stream:
 
     def line(self) -> bytes:
         """The bytes up to a line feed, which is left out."""
-        window = bytes(self.data[self.position : min(self.end, self.position + _LINE_MAX)])
-        length = window.find(b"\n")
-        if length < 0:
-            raise FormatError(f"the pickle has a line without end at byte {self.position:,}")
-        self.position += length + 1
-        return window[:length]
+        width = _LINE_USUAL
+        while True:
+            window = bytes(self.data[self.position : min(self.end, self.position + width)])
+            length = window.find(b"\n")
+            if length >= 0:
+                self.position += length + 1
+                return window[:length]
+            if len(window) < width or width >= _LINE_MAX:
+                raise FormatError(f"the pickle has a line without end at byte {self.position:,}")
+            width *= 16
 
     def enter_frame(self, size: int) -> None:
         """Hold everything up to the end of a frame to it."""

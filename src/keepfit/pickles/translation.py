@@ -10,7 +10,7 @@ from functools import cache
 from typing import Any
 
 from keepfit.codecs import encode
-from keepfit.codecs.codec import Codec, CyclicCodec, Reducing, find_codec
+from keepfit.codecs.codec import MISNAMED, Codec, CyclicCodec, Reducing, find_codec
 from keepfit.codecs.encoding import View
 from keepfit.codecs.estimators import TRANSIENT, EstimatorCodec
 from keepfit.codecs.functions import is_known as is_in_tables
@@ -298,7 +298,7 @@ def _type_name(module: str, name: str) -> str:
     scikit-learn's own classes go by their public name there. That it is the same class is looked up in the table's
     class, never in the module that the file names.
     """
-    full = f"{module}.{name}"
+    full = f"{MISNAMED.get(module, module)}.{name}"
     if not module.startswith("sklearn.") or find_codec(full) is not None:
         return full
     public = ".".join(part for part in module.split(".") if not part.startswith("_"))
