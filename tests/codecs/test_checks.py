@@ -512,6 +512,7 @@ def test_a_model_of_many_parts_of_its_own_is_not() -> None:
         (LatentDirichletAllocation(max_doc_update_iter=10**9), "max_doc_update_iter", ITERATIONS_MAX),
         (SparseCoder(np.eye(3), transform_max_iter=10**9), "transform_max_iter", ITERATIONS_MAX),
         (RandomForestClassifier(n_jobs=10**6), "n_jobs", N_JOBS_MAX),
+        (FeatureUnion([], n_jobs=1e9), "n_jobs", N_JOBS_MAX),
         (RandomForestClassifier(n_jobs=-(10**6)), "n_jobs", 1),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "fit") else str(value),
