@@ -191,7 +191,7 @@ def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Colle
     allow = _allowed(allow)
     if mmap and not isinstance(file, str | os.PathLike):
         raise TypeError(f"mmap=True takes the path of a file on this machine, not {type(file).__name__}")
-    with artifact.open_source(file) as source:
+    with artifact.open_source(file, lazily=mmap) as source:
         if mmap and not isinstance(source, artifact.FileSource):
             raise TypeError(f"mmap=True takes the path of a file on this machine, and {file!r} is none")
         graph, _ = artifact.read_source(source, may_map=codecs.unread_arrays if mmap else None)
