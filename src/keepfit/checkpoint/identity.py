@@ -16,12 +16,12 @@ from keepfit.checkpoint import sklearn_seam
 from keepfit.checkpoint.contents import Contents
 from keepfit.checkpoint.environment import versions_text
 from keepfit.checkpoint.sklearn_seam import Evaluation
-from keepfit.checkpoint.walk import NoIdentityError
+from keepfit.checkpoint.walk import NoIdentityError, has_only_a_dict
 
 __all__ = ["Identities"]
 
 #: Raised whenever identities are worked out in another way, so that none of an earlier release is mistaken.
-_SCHEME = b"keepfit task 1"
+_SCHEME = b"keepfit task 2"
 
 #: Which part of a call each argument belongs to; the others are options.
 _PART_OF = {
@@ -172,6 +172,6 @@ def _outline(obj: Any) -> Any:
         return (id(kind), *map(_outline, obj))
     if kind is dict:
         return (id(kind), *((id(key), _outline(value)) for key, value in obj.items()))
-    if hasattr(kind, "get_params") and hasattr(obj, "__dict__"):
+    if hasattr(kind, "get_params") and has_only_a_dict(kind):
         return (id(kind), *((name, _outline(value)) for name, value in vars(obj).items()))
     return id(obj)
