@@ -192,11 +192,15 @@ def checkpoint(
     past keepfit. Everything else in the block runs as it would without.
 
     A result is reused for a task in which everything that can change it is the same: estimator and parameters, data,
-    split, scorer, fit and score parameters, the code of your own classes and functions, library releases, and the
-    number of threads of the arithmetic (set ``OMP_NUM_THREADS`` to reuse work across machines and ``n_jobs``). Data are
-    compared by content, which costs about a second per gigabyte and call. What has no stable content, such as an open
-    file, is computed each time, and you are told once. So are you when nothing is reused although a similar search is
-    kept: which part differs.
+    split, scorer, fit and score parameters, the code of your own classes and functions and all it names, settings of
+    scikit-learn and `numpy.geterr`, library releases, and the number of threads of the arithmetic (set
+    ``OMP_NUM_THREADS`` to reuse work across machines and ``n_jobs``). Data are compared by content, which costs about a
+    second per gigabyte and call. What has no stable content, such as an open file, is computed each time, and you are
+    told once. So are you when nothing is reused although a similar search is kept: which part differs.
+
+    Not compared is what your own code asks of the process or the world as it runs: environment variables, files that it
+    opens, the clock, printing options, NumPy's and Python's global random state. Where a result depends on one of them,
+    make it a parameter; ``docs/identity.md`` has the whole list.
 
     An estimator with ``random_state=None`` gives another result each time; what it gave is kept, and reused when the
     code runs again. Warnings that a fit gave are given again with a reused result where ``n_jobs`` is 1; those of
