@@ -1,8 +1,10 @@
-"""Dump, load and size of ten models beside pickle, joblib and skops, in one run.
+"""Dump, load, size, peak memory and first prediction beside pickle, joblib, skops and cloudpickle, in one run.
 
-Run with ``make bench``. Prints a table of medians in milliseconds and of ratios to pickle, and writes it to
+Run with ``make bench``. Prints a table of medians and of ratios to pickle (protocol 5), and writes it to
 ``benchmarks/results/persistence.json`` with the machine and the versions. The tools take turns within each round, so
-that a drift of the machine's speed meets all of them.
+that a drift of the machine's speed meets all of them. Times are of bytes in memory for those that have them, of files
+in the page cache for memory-mapped ones. Peak memory and the first prediction are those of a fresh process that loads a
+file and predicts five rows; its memory is counted from after all imports, its time from before them.
 """
 
 from __future__ import annotations
@@ -11,104 +13,168 @@ import argparse
 import gc
 import io
 import json
+import os
 import pickle
 import platform
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import joblib
-import numpy as np
-from sklearn.datasets import make_classification, make_regression
-from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingClassifier, RandomForestClassifier
-from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression, SGDClassifier
-from sklearn.neighbors import KNeighborsClassifier
-from sklearn.neural_network import MLPClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
+import models
 
 import keepfit
 
 RESULTS = Path(__file__).parent / "results" / "persistence.json"
+#: Slow enough that three rounds tell.
+SLOW = {"skops", "joblib compress=3"}
+MEASURES = {"dump_ms": 1, "load_ms": 1, "size_bytes": 1000, "peak_bytes": 1_000_000, "first_prediction_ms": 1}
 
 
-def models() -> dict[str, Callable[[], Any]]:
-    X, y = make_classification(5000, 20, n_informative=10, n_classes=3, random_state=0)
+@dataclass(frozen=True)
+class Tool:
+    """How one library keeps an object; `child` is what loads a file `path` in a fresh process."""
 
-    def words() -> Any:
-        rng = np.random.RandomState(0)
-        vocabulary = np.array([f"word{number:06d}" for number in range(60_000)])
-        texts = [" ".join(part) for part in np.array_split(rng.permutation(vocabulary), 500)]
-        return make_pipeline(TfidfVectorizer(), SGDClassifier(random_state=0)).fit(texts, np.arange(500) % 2)
-
-    return {
-        "logistic pipeline": lambda: make_pipeline(StandardScaler(), LogisticRegression()).fit(X, y),
-        "forest, 100 deep": lambda: RandomForestClassifier(100, random_state=0, n_jobs=2).fit(
-            *make_classification(20000, 20, n_informative=10, random_state=0, flip_y=0.2)
-        ),
-        "forest, 500 shallow": lambda: RandomForestClassifier(500, max_depth=3, random_state=0).fit(X, y),
-        "gradient boosting, 100": lambda: GradientBoostingClassifier(n_estimators=34, random_state=0).fit(X, y),
-        "hist boosting, 100": lambda: HistGradientBoostingClassifier(max_iter=100, early_stopping=False).fit(X, y),
-        "kNN on 128 MB": lambda: KNeighborsClassifier(algorithm="brute").fit(
-            np.random.RandomState(0).rand(800_000, 20), np.arange(800_000) % 3
-        ),
-        "kNN, kd_tree": lambda: KNeighborsClassifier(algorithm="kd_tree").fit(
-            make_regression(50_000, 5)[0], np.arange(50_000) % 3
-        ),
-        "SVC": lambda: SVC().fit(X, y),
-        "MLP": lambda: MLPClassifier((100, 100), max_iter=5, random_state=0).fit(X, y),
-        "tf-idf, 60,000 words": words,
-    }
+    dumps: Callable[[Any], bytes]
+    loads: Callable[[bytes], Any]
+    child: str
+    is_mapped: bool = False
 
 
-def tools() -> dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Any]]]:
-    def joblib_dumps(obj: Any) -> bytes:
-        file = io.BytesIO()
-        joblib.dump(obj, file)
-        return file.getvalue()
+def skops_loads(data: bytes) -> Any:
+    import skops.io
 
-    found = {
-        "keepfit": (keepfit.dumps, keepfit.loads),
-        "pickle": (lambda obj: pickle.dumps(obj, 5), pickle.loads),
-        "joblib": (joblib_dumps, lambda data: joblib.load(io.BytesIO(data))),
-    }
-    try:
-        import skops.io as sio
+    return skops.io.loads(data, trusted=skops.io.get_untrusted_types(data=data))
 
-        found["skops"] = (sio.dumps, lambda data: sio.loads(data, trusted=sio.get_untrusted_types(data=data)))
-    except ImportError:
-        print("skops is not installed: its columns are left out (make bench installs it)")
-    return found
+
+def skops_dumps(obj: Any) -> bytes:
+    import skops.io
+
+    data: bytes = skops.io.dumps(obj)
+    return data
+
+
+def joblib_dumps(obj: Any, compress: int = 0) -> bytes:
+    file = io.BytesIO()
+    joblib.dump(obj, file, compress=compress)
+    return file.getvalue()
+
+
+def joblib_loads(data: bytes) -> Any:
+    return joblib.load(io.BytesIO(data))
+
+
+PICKLE_CHILD = "import pickle; model = pickle.load(open(path, 'rb'))"
+JOBLIB_CHILD = "import joblib; model = joblib.load(path)"
+TOOLS = {
+    "keepfit": Tool(keepfit.dumps, keepfit.loads, "import keepfit; model = keepfit.load(path)"),
+    "keepfit mapped": Tool(
+        keepfit.dumps,
+        lambda path: keepfit.load(path, mmap=True),
+        "import keepfit; model = keepfit.load(path, mmap=True)",
+        is_mapped=True,
+    ),
+    "keepfit zstd": Tool(
+        lambda obj: keepfit.dumps(obj, compress="zstd"), keepfit.loads, "import keepfit; model = keepfit.load(path)"
+    ),
+    "pickle": Tool(lambda obj: pickle.dumps(obj, 5), pickle.loads, PICKLE_CHILD),
+    "cloudpickle": Tool(cloudpickle.dumps, cloudpickle.loads, PICKLE_CHILD),
+    "joblib": Tool(joblib_dumps, joblib_loads, JOBLIB_CHILD),
+    "joblib compress=3": Tool(lambda obj: joblib_dumps(obj, 3), joblib_loads, JOBLIB_CHILD),
+    "joblib mapped": Tool(
+        joblib_dumps,
+        lambda path: joblib.load(path, mmap_mode="r"),
+        "import joblib; model = joblib.load(path, mmap_mode='r')",
+        is_mapped=True,
+    ),
+    "skops": Tool(
+        skops_dumps,
+        skops_loads,
+        "import skops.io as s; model = s.load(path, trusted=s.get_untrusted_types(file=path))",
+    ),
+}
+
+CHILD = """
+import pickle, resource, sys, time, warnings
+warnings.simplefilter("ignore")
+path, rows = sys.argv[1:3]
+with open(rows, "rb") as file:
+    rows = pickle.load(file)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+{load}
+for one in model.values() if isinstance(model, dict) else [model]:
+    one.predict(rows)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
 
 
 def timed(call: Callable[[], Any]) -> tuple[float, Any]:
     gc.collect()
     gc.disable()
-    start = time.perf_counter()
+    start_s = time.perf_counter()
     value = call()
-    taken_ms = (time.perf_counter() - start) * 1000
+    taken_ms = (time.perf_counter() - start_s) * 1000
     gc.enable()
     return taken_ms, value
 
 
-def measure(model: Any, rounds: int) -> dict[str, dict[str, float]]:
-    found: dict[str, dict[str, list[float]]] = {}
+def measure(model: Any, rows: Any, rounds: int, folder: Path) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, list[float]]] = {name: {what: [] for what in MEASURES} for name in TOOLS}
+    (folder / "rows").write_bytes(pickle.dumps(rows))
     for number in range(rounds):
-        for name, (dump, load) in tools().items():
-            if name == "skops" and number >= 3:  # it is slow enough that three rounds tell
+        for name, tool in TOOLS.items():
+            if name in SLOW and number >= 3:
                 continue
-            row = found.setdefault(name, {"dump_ms": [], "load_ms": [], "size_bytes": []})
-            taken_ms, data = timed(lambda dump=dump: dump(model))
+            taken_ms, data = timed(lambda tool=tool: tool.dumps(model))
+            row, path = found[name], folder / "model"
             row["dump_ms"].append(taken_ms)
             row["size_bytes"].append(len(data))
-            row["load_ms"].append(timed(lambda load=load, data=data: load(data))[0])
+            if number < 3 or tool.is_mapped:
+                path.write_bytes(data)
+            source = str(path) if tool.is_mapped else data
+            row["load_ms"].append(timed(lambda tool=tool, source=source: tool.loads(source))[0])
+            if number < 3:
+                taken_ms, peak_bytes = in_fresh_process(tool, path, folder / "rows")
+                row["first_prediction_ms"].append(taken_ms)
+                row["peak_bytes"].append(peak_bytes)
     return {name: {what: statistics.median(values) for what, values in row.items()} for name, row in found.items()}
+
+
+def in_fresh_process(tool: Tool, path: Path, rows: Path) -> tuple[float, float]:
+    command = [sys.executable, "-c", CHILD.format(load=tool.child), str(path), str(rows)]
+    start_s = time.perf_counter()
+    said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return (time.perf_counter() - start_s) * 1000, float(said) * 1024
+
+
+def show(name: str, table: dict[str, dict[str, float]]) -> None:
+    base = table["pickle"]
+    for tool, row in table.items():
+        cells = "".join(
+            f"{row[what] / scale:>11,.2f}{row[what] / base[what] if base[what] else float('nan'):>8.2f}"
+            for what, scale in MEASURES.items()
+        )
+        print(f"{name if tool == 'keepfit' else '':26}{tool:19}{cells}", flush=True)
+
+
+def summary(table: dict[str, dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Geometric means of the ratios to pickle, by tool."""
+    return {
+        tool: {
+            what: statistics.geometric_mean([row[tool][what] / row["pickle"][what] for row in table.values()])
+            for what in ("dump_ms", "load_ms", "size_bytes", "first_prediction_ms")
+        }
+        for tool in TOOLS
+    }
 
 
 def main() -> None:
@@ -117,28 +183,29 @@ def main() -> None:
     parser.add_argument("--only", help="a part of a model's name")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
+    os.environ["PYTHONWARNINGS"] = "ignore"
     table: dict[str, Any] = {}
-    print(f"{'model':24}{'':10}{'dump ms':>10}{'ratio':>8}{'load ms':>10}{'ratio':>8}{'KB':>10}{'ratio':>8}")
-    for name, fit in models().items():
-        if arguments.only and arguments.only not in name:
-            continue
-        table[name] = measure(fit(), arguments.rounds)
-        base = table[name]["pickle"]
-        for tool, row in table[name].items():
-            cells = "".join(
-                f"{row[what] / scale:>10,.2f}{row[what] / base[what]:>8.2f}"
-                for what, scale in (("dump_ms", 1), ("load_ms", 1), ("size_bytes", 1000))
-            )
-            print(f"{name if tool == 'keepfit' else '':24}{tool:10}{cells}", flush=True)
-    for what in ("dump_ms", "load_ms", "size_bytes"):
-        ratios = [row["keepfit"][what] / row["pickle"][what] for row in table.values()]
-        print(f"geometric mean of keepfit to pickle, {what}: {statistics.geometric_mean(ratios):.2f}")
+    heads = ("dump ms", "load ms", "KB", "peak MB", "first ms")
+    print(f"{'model':26}{'':19}" + "".join(f"{head:>11}{'ratio':>8}" for head in heads))
+    with tempfile.TemporaryDirectory() as folder:
+        for name, make in models.MODELS.items():
+            if not arguments.only or arguments.only in name:
+                table[name] = measure(*make(), arguments.rounds, Path(folder))
+                show(name, table[name])
+    means = summary(table)
+    for tool, ratios in means.items():
+        print(f"{tool:19} to pickle: " + ", ".join(f"{what} {ratio:.2f}" for what, ratio in ratios.items()))
     if not arguments.only:
-        names = ("keepfit", "scikit-learn", "numpy", "joblib", "skops")
+        names = ("keepfit", "scikit-learn", "numpy", "joblib", "skops", "cloudpickle")
         RESULTS.parent.mkdir(exist_ok=True)
-        machine = {"machine": platform.machine(), "python": platform.python_version(), "rounds": arguments.rounds}
-        versions = {name: version(name) for name in names}
-        RESULTS.write_text(json.dumps({"machine": machine, "versions": versions, "models": table}, indent=1) + "\n")
+        facts = {
+            "machine": platform.machine(),
+            "processors": os.cpu_count(),
+            "python": platform.python_version(),
+            "rounds": arguments.rounds,
+            "versions": {name: version(name) for name in names},
+        }
+        RESULTS.write_text(json.dumps({**facts, "geometric_means": means, "models": table}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

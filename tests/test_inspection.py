@@ -108,7 +108,17 @@ def test_arrays_are_listed_largest_first_with_shape_and_dtype(model: Pipeline) -
         ("small", "float32", (2, 3), 24),
     ]
     assert report.array_count == 4
-    assert report.array_bytes == 440
+    assert report.array_bytes == report.stored_bytes == 440
+
+
+def test_compressed_arrays_are_told_with_both_sizes() -> None:
+    report = keepfit.inspect(keepfit.dumps({"ramp": np.arange(50_000), "short": np.arange(5)}, compress="zstd"))
+    assert report.format_version == "2"
+    assert [array.size_bytes for array in report.arrays] == [400_000, 40]
+    assert report.arrays[0].stored_bytes < 100_000
+    assert report.stored_bytes == report.arrays[0].stored_bytes + 40
+    assert report.array_bytes == 400_040
+    assert f"400.0 KB ({report.stored_bytes} bytes compressed)" in str(report)
 
 
 def test_the_tree_names_the_steps_of_a_pipeline(model: Pipeline) -> None:

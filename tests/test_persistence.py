@@ -18,6 +18,7 @@ import pytest
 import sklearn
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_iris
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
@@ -27,6 +28,7 @@ from sklearn.utils import Bunch
 
 import keepfit
 from keepfit import artifact
+from keepfit.codecs.estimators import _running, _table, supported_releases
 from keepfit.errors import (
     FormatError,
     InvalidStateError,
@@ -35,6 +37,7 @@ from keepfit.errors import (
     UntrustedError,
     VersionError,
 )
+from keepfit.graph import Graph, Node, Ref
 
 X, Y = load_iris(return_X_y=True)
 #: A release that is known and not the running one.
@@ -448,6 +451,13 @@ def test_a_release_that_is_not_known_is_refused(release: str | None) -> None:
 # Values
 
 
+def test_a_class_that_only_another_release_has_is_a_matter_of_versions_and_not_of_trust() -> None:
+    name = next(name for release in supported_releases() for name in _table(release) if name not in _table(_running()))
+    graph = Graph({"object": Ref(0)}, [Node(name)], [], [], {"scikit-learn": OTHER})
+    with pytest.raises(VersionError, match=rf"has no {re.escape(name)}; \d.* has it"):
+        keepfit.loads(artifact.to_bytes(graph, {}))
+
+
 def test_what_is_shared_stays_shared() -> None:
     scaler = StandardScaler().fit(X)
     back = keepfit.loads(keepfit.dumps([scaler, {"again": scaler}, Bunch(third=scaler)]))
@@ -460,3 +470,29 @@ def test_an_attribute_that_would_shadow_a_method_is_refused(model: Pipeline) -> 
     node.state["predict"] = 5
     with pytest.raises(InvalidStateError, match="predict"):
         keepfit.loads(artifact.to_bytes(graph, facts))
+
+
+# Compression
+
+
+def test_a_compressed_forest_is_smaller_and_the_same(tmp_path: Path) -> None:
+    forest = RandomForestClassifier(30, random_state=0).fit(X, Y)
+    plain = keepfit.dumps(forest)
+    for compress in ("zstd", 1, 19):
+        data = keepfit.dumps(forest, compress=compress)
+        assert len(data) < len(plain) / 2
+        assert keepfit.dumps(keepfit.loads(data)) == plain
+        assert keepfit.verify(data)
+    assert keepfit.dumps(forest, compress="zstd") == keepfit.dumps(forest, compress=3)
+    keepfit.dump(forest, tmp_path / "forest", compress="zstd")
+    with open(tmp_path / "other", "wb") as file:
+        keepfit.dump(forest, file, compress="zstd")
+    assert (tmp_path / "forest").read_bytes() == (tmp_path / "other").read_bytes()
+    for options in ({}, {"mmap": True}):
+        assert keepfit.dumps(keepfit.load(tmp_path / "forest", **options)) == plain
+
+
+@pytest.mark.parametrize("compress", ["gzip", "", 0, 20, -1, 3.0, True, ("zlib", 3)])
+def test_another_compression_is_a_value_error(compress: Any) -> None:
+    with pytest.raises(ValueError, match="from 1 to 19"):
+        keepfit.dumps(1, compress=compress)

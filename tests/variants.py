@@ -253,7 +253,9 @@ def _regressor_variants() -> list[Any]:
         LinearSVR(),
         KernelRidge(kernel="rbf"),
         GaussianProcessRegressor(
-            RationalQuadratic() + ExpSineSquared() + DotProduct() + PairwiseKernel() + WhiteKernel(), normalize_y=True
+            RationalQuadratic() + ExpSineSquared() + DotProduct() + PairwiseKernel() + WhiteKernel(),
+            alpha=100.0,
+            normalize_y=True,
         ),
         GaussianProcessRegressor(Exponentiation(RBF(), 2) + WhiteKernel()),
         KNeighborsRegressor(weights="distance", algorithm="kd_tree"),

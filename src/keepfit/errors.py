@@ -12,7 +12,6 @@ __all__ = [
     "InvalidStateError",
     "KeepfitError",
     "KeepfitWarning",
-    "ServeError",
     "StoreError",
     "UnsupportedError",
     "UntrustedError",
@@ -80,10 +79,6 @@ class StoreError(KeepfitError):
 
 class CheckpointError(KeepfitError):
     """A search cannot be resumed or recorded."""
-
-
-class ServeError(KeepfitError):
-    """A request to the server cannot be answered."""
 
 
 class KeepfitWarning(UserWarning):

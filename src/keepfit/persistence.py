@@ -32,6 +32,7 @@ def dump(
     *,
     metadata: Mapping[str, Any] | None = None,
     sample: Any = None,
+    compress: str | int | None = None,
     allow: Collection[str] = (),
 ) -> None:
     """Keep an object in a file, as data.
@@ -47,6 +48,9 @@ def dump(
         Your own facts about it, such as ``{"accuracy": 0.97}``; `keepfit.inspect` shows them.
     sample : array-like of shape (n_samples, n_features), default=None
         A few rows to keep with what the model gives for them; `keepfit.verify` replays them.
+    compress : "zstd" or int, default=None
+        Compress arrays that get smaller by a tenth at least, with Zstandard at its usual level (3) or at one from 1,
+        fast, to 19, small. The file needs a keepfit that knows version 2 of the format, and ``keepfit[zstd]``.
     allow : collection of str, default=()
         ``"code"`` lets lambdas and local functions and classes in, by cloudpickle. Such a file loads only with
         ``load(file, allow={"code"})``, and then runs that code.
@@ -59,10 +63,13 @@ def dump(
         If the place cannot be written. What was there before stays whole.
     TypeError
         If `file` is not a path or binary file object.
+    ValueError
+        If `compress` is something else.
 
     Notes
     -----
-    The bytes are a valid safetensors file, the same on every run for the same object. Cost is that of writing the
+    The bytes are a valid safetensors file, the same on every run for the same object (and the same release of
+    Zstandard, if they are compressed). Cost is that of writing the
     arrays, plus a few microseconds for each small object.
 
     References
@@ -80,21 +87,27 @@ def dump(
     ...     keepfit.load(file).predict([[0.9]])
     array([1])
     """
+    level = artifact.level_of(compress)
     graph, facts = graph_of(obj, metadata=metadata, sample=sample, allow=allow)
     if isinstance(file, (str, os.PathLike)):
-        artifact.save(graph, facts, file)
+        artifact.save(graph, facts, file, level=level)
     else:
-        artifact.write(graph, facts, file)
+        artifact.write(graph, facts, file, level=level)
 
 
 def dumps(
-    obj: object, *, metadata: Mapping[str, Any] | None = None, sample: Any = None, allow: Collection[str] = ()
+    obj: object,
+    *,
+    metadata: Mapping[str, Any] | None = None,
+    sample: Any = None,
+    compress: str | int | None = None,
+    allow: Collection[str] = (),
 ) -> bytes:
     """Keep an object in bytes, as data.
 
     Parameters
     ----------
-    obj, metadata, sample, allow
+    obj, metadata, sample, compress, allow
         As for `dump`.
 
     Returns
@@ -113,17 +126,21 @@ def dumps(
     >>> keepfit.loads(keepfit.dumps({"threshold": 0.5, 1: [True, None]}))
     {'threshold': 0.5, 1: [True, None]}
     """
+    level = artifact.level_of(compress)
     graph, facts = graph_of(obj, metadata=metadata, sample=sample, allow=allow)
-    return artifact.to_bytes(graph, facts)
+    return artifact.to_bytes(graph, facts, level=level)
 
 
-def load(file: Place, *, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
+def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
     """Build the object that a file keeps. Nothing in the file runs.
 
     Parameters
     ----------
     file : str, path-like or binary file object
         What `dump` wrote. ``scheme://`` places are opened by fsspec.
+    mmap : bool, default=False
+        Leave large arrays of floats where they are, in the file, so that opening costs neither time nor memory and
+        several processes share them. Changes to them stay in this process. The file must be a path on this machine.
     trusted : iterable of type, callable or str, default=()
         Your own classes and functions that the file may use, themselves or by dotted name.
         `keepfit.inspect` lists which a file asks for.
@@ -147,11 +164,23 @@ def load(file: Place, *, trusted: Trusted = (), allow: Collection[str] = ()) -> 
         If contents could crash or mislead.
     OSError
         If the place cannot be read.
+    TypeError
+        If `file` is not a path, URL or binary file object; or, with ``mmap=True``, not the path of a regular file.
 
     Warns
     -----
     KeepfitWarning
         Once, if the file was written under another scikit-learn release, or something in it was neutralised.
+
+    Notes
+    -----
+    Memory is that of the object and at most 64 MB besides, or that of its largest array where that has to be turned
+    into something else (the nodes of trees).
+
+    With ``mmap=True``, arrays of floats of at least 1 MiB are mapped if no check of contents looks at them; all others
+    are read. What is mapped is not compared with its checksum: `verify` does that. A file that `dump` replaces stays as
+    it was for those who have it mapped; one that another program writes into or cuts short, while it is mapped, changes
+    the model or ends the process.
 
     Examples
     --------
@@ -159,7 +188,14 @@ def load(file: Place, *, trusted: Trusted = (), allow: Collection[str] = ()) -> 
     >>> keepfit.load(io.BytesIO(keepfit.dumps((1, 2))))
     (1, 2)
     """
-    return loads(artifact.open_bytes(file), trusted=trusted, allow=allow)
+    allow = _allowed(allow)
+    if mmap and not isinstance(file, str | os.PathLike):
+        raise TypeError(f"mmap=True takes the path of a file on this machine, not {type(file).__name__}")
+    with artifact.open_source(file) as source:
+        if mmap and not isinstance(source, artifact.FileSource):
+            raise TypeError(f"mmap=True takes the path of a file on this machine, and {file!r} is none")
+        graph, _ = artifact.read_source(source, may_map=codecs.unread_arrays if mmap else None)
+    return build(graph, trusted=trusted, allow=allow)
 
 
 def loads(data: bytes | bytearray | memoryview, *, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
@@ -222,12 +258,14 @@ class Verification:
         return self.ok
 
 
-def verify(file: Place | bytes, *, trusted: Trusted = (), allow: Collection[str] = ()) -> Verification:
+def verify(
+    file: Place | bytes | bytearray | memoryview, *, trusted: Trusted = (), allow: Collection[str] = ()
+) -> Verification:
     """Check a file: every byte against its checksum, the model by building it, its sample by replaying it.
 
     Parameters
     ----------
-    file : str, path-like, binary file object or bytes
+    file : str, path-like, binary file object or bytes-like
     trusted, allow
         As for `load`, which also lists the errors.
 
@@ -245,7 +283,7 @@ def verify(file: Place | bytes, *, trusted: Trusted = (), allow: Collection[str]
     Verification(ok=True, arrays=3, methods={'predict': True})
     """
     allow = _allowed(allow)
-    graph, _ = artifact.read(file if isinstance(file, bytes) else artifact.open_bytes(file))
+    graph, _ = artifact.read(file if isinstance(file, bytes | bytearray | memoryview) else artifact.open_bytes(file))
     obj = build(graph, trusted=trusted, allow=allow)
     methods: dict[str, bool] = {}
     if "sample" in graph.roots:

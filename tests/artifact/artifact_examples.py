@@ -95,7 +95,9 @@ def forge(header: str | bytes, data: bytes = b"", *, align: int = 64) -> bytes:
     return bytes(whole) + data
 
 
-def forge_graph(json: str | bytes, arrays: dict[str, tuple[str, list[int], bytes]] | None = None) -> bytes:
+def forge_graph(
+    json: str | bytes, arrays: dict[str, tuple[str, list[int], bytes]] | None = None, *, version: str = "1"
+) -> bytes:
     """A sound file around any bytes for a graph; the tensors of `arrays` stand in the order given."""
     document = json.encode() if isinstance(json, str) else json
     tensors = {**(arrays or {}), "keepfit.graph": ("U8", [len(document)], document)}
@@ -106,7 +108,8 @@ def forge_graph(json: str | bytes, arrays: dict[str, tuple[str, list[int], bytes
             f'"{name}":{{"dtype":"{dtype}","shape":{shape},"data_offsets":[{start},{end}]}}'.replace(", ", ",")
         )
     checksums = "".join(xxhash.xxh3_64_hexdigest(content) for _, _, content in tensors.values())
-    header = f'{MAGIC}{"0" * 16}","checksums":"{checksums}"}},{",".join(entries)}}}'
+    magic = MAGIC.replace('version":"1"', f'version":"{version}"')
+    header = f'{magic}{"0" * 16}","checksums":"{checksums}"}},{",".join(entries)}}}'
     return forge(header, b"".join(content for _, _, content in tensors.values()))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
 import os
 import stat
@@ -18,8 +19,8 @@ import numpy as np
 import pytest
 from artifact_examples import EXAMPLES, example_bytes, graph_of, group
 
-from keepfit.artifact import open_bytes, read, save, to_bytes, write
-from keepfit.errors import UnsupportedError
+from keepfit.artifact import open_bytes, open_source, read, read_source, save, to_bytes, write
+from keepfit.errors import FormatError, UnsupportedError
 
 GRAPH = group()
 FACTS = {"class": "dict"}
@@ -310,3 +311,41 @@ def test_fsspec_is_not_imported_for_paths(tmp_path: Path) -> None:
         "assert 'fsspec' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path / "model")], check=True)
+
+
+# ---- open_source ----
+
+
+def test_a_source_gives_the_parts_of_a_file_from_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"before" + DATA)
+    with path.open("rb") as file:
+        file.seek(6)
+        with open_source(file) as source:
+            assert read_source(source)[1] == read(DATA)[1]
+        assert file.read() == b""
+    with io.BytesIO(DATA) as stream, open_source(stream) as source:
+        assert read_source(source)[1] == read(DATA)[1]
+    with gzip.open(tmp_path / "file.gz", "wb") as packed:
+        packed.write(DATA)
+    with io.BufferedReader(gzip.open(tmp_path / "file.gz", "rb")) as unpacked, open_source(unpacked) as source:  # type: ignore[type-var]
+        assert read_source(source)[1] == read(DATA)[1]
+
+
+def test_a_file_that_loses_its_end_while_it_is_read_is_cut_short(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(DATA)
+    with open_source(path) as source:
+        os.truncate(path, len(DATA) - 1)
+        with pytest.raises(FormatError, match="cut short"):
+            read_source(source)
+
+
+def test_arrays_of_a_file_can_be_written_to_and_keep_little_else_in_memory(tmp_path: Path) -> None:
+    graph = graph_of({"large": np.arange(1 << 18), "one": np.arange(8), "other": np.arange(9)})
+    save(graph, FACTS, tmp_path / "file")
+    with open_source(tmp_path / "file") as source:
+        large, one, other = read_source(source)[0].arrays
+    assert all(array.flags.writeable for array in (large, one, other))
+    assert np.shares_memory(one.base, other.base)
+    assert not np.shares_memory(one.base, large.base)

@@ -17,7 +17,7 @@ END = "<!-- end of example -->"
 
 
 def example_text() -> str:
-    """Section 8, made from the bytes."""
+    """Section 9, made from the bytes."""
     data = to_bytes(*worked_example())
     header, start = header_of(data), len(data) - len(data_of(data))
     end = 8 + len(header)

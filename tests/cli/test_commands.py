@@ -6,6 +6,7 @@ import io
 import json
 import sqlite3
 
+import numpy as np
 import pytest
 from sklearn.svm import LinearSVC
 
@@ -104,6 +105,17 @@ def test_an_exported_model_is_what_dump_writes(run, store, model, tmp_path):
     assert run("export", f"{store}#lr", "lr.safetensors").exit_code == 0
     keepfit.dump(model, "dumped.safetensors", metadata={"score": 0.97, "target": "species"})
     assert (tmp_path / "lr.safetensors").read_bytes() == (tmp_path / "dumped.safetensors").read_bytes()
+
+
+def test_an_export_is_compressed_when_that_is_asked_for(run, store, tmp_path):
+    ramp = list(range(5000))
+    with keepfit.Store(store) as opened:
+        opened["ramp"] = np.arange(5000)
+    assert run("export", f"{store}#ramp", "ramp.safetensors", "--compress").exit_code == 0
+    data = (tmp_path / "ramp.safetensors").read_bytes()
+    assert data == keepfit.dumps(np.arange(5000), compress="zstd")
+    assert keepfit.loads(data).tolist() == ramp
+    assert len(data) < 20_000
 
 
 def test_export_without_a_name_is_a_usage_error(run, store):

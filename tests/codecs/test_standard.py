@@ -104,7 +104,9 @@ def test_a_partial_of_a_partial_is_not_merged() -> None:
 
 
 def test_a_partial_that_asks_for_a_million_jobs_is_refused() -> None:
-    graph = codecs.encode(functools.partial(np.sum, n_jobs=10**6))
+    graph = codecs.encode(functools.partial(np.sum, axis=0))
+    keywords = next(node for node in graph.nodes if node.keys == ["axis"])
+    keywords.keys, keywords.items = ["n_jobs"], [10**6]
     with pytest.raises(InvalidStateError, match="threads"):
         codecs.decode(graph)
 
@@ -243,6 +245,11 @@ def test_a_pattern_that_is_none_is_refused() -> None:
     nodes = [Node("re.Pattern", {"pattern": "(", "flags": 32})]
     with pytest.raises(InvalidStateError, match="cannot be compiled"):
         codecs.decode(Graph({"object": Ref(0)}, nodes, [], [], {}), allow={"patterns"})
+
+
+def test_dump_refuses_a_partial_that_load_would_refuse() -> None:
+    with pytest.raises(UnsupportedError, match="may not start threads"):
+        codecs.encode(functools.partial(np.mean, n_jobs=2))
 
 
 def test_partials_nested_by_hand_are_refused_before_they_can_exhaust_the_stack() -> None:

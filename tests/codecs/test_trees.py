@@ -14,6 +14,7 @@ from spoiling import X, fitted, labels, spoiled_nodes, target
 from keepfit import codecs
 from keepfit.codecs.sklearn_seam import tree_node_dtype
 from keepfit.errors import InvalidStateError, KeepfitError, VersionError
+from keepfit.graph import Node, Ref
 
 TREE = fitted(DecisionTreeClassifier(random_state=0))
 NODES = tree_node_dtype()
@@ -170,3 +171,44 @@ def test_trees_of_one_node_of_many_outputs_of_text_and_of_sparse_data_load() -> 
         built = codecs.decode(codecs.encode(tree))
         assert np.array_equal(built.predict(X), tree.predict(X))
         assert np.array_equal(built.feature_importances_, tree.feature_importances_)
+
+
+@pytest.mark.parametrize("leaves", [249, 250, 251])  # 497, 499 and 501 nodes: the depth is found in two ways
+def test_the_depth_of_large_trees_and_small_ones_is_checked(leaves: int) -> None:
+    rng = np.random.RandomState(0)
+    rows, target = rng.normal(size=(600, 4)), rng.normal(size=600)
+    large = fitted(DecisionTreeRegressor(max_leaf_nodes=leaves, random_state=0), rows, target)
+    small = fitted(DecisionTreeRegressor(max_depth=2), rows, target)
+    trees = [large, *(fitted(DecisionTreeRegressor(max_depth=2), rows, target) for _ in range(9)), small]
+    for wrong in range(len(trees)):
+        graph = codecs.encode([one.tree_ for one in trees])
+        codecs.decode(graph)
+        group = next(node for node in graph.nodes if node.type.endswith("._tree.Tree"))
+        assert group.count == len(trees)
+        group.columns["max_depth"][wrong] += 1
+        with pytest.raises(InvalidStateError, match="depth"):
+            codecs.decode(graph)
+
+
+def test_an_array_of_nodes_belongs_to_one_tree() -> None:
+    graph = codecs.encode(TREE.tree_)
+    tree = graph.nodes[-1]
+    depth = {"max_depth": [tree.state["max_depth"]] * 9}
+    graph.nodes[-1] = Node(tree.type, {**tree.state, "max_depth": None}, count=9, columns=depth)
+    with pytest.raises(InvalidStateError, match="same array"):
+        codecs.decode(graph)
+    first = graph.roots["object"].index
+    graph.nodes[-1:] = [tree, Node(tree.type, dict(tree.state)), Node("list", items=[Ref(first), Ref(first + 1)])]
+    graph.roots["object"] = Ref(first + 2)
+    with pytest.raises(InvalidStateError, match="same array"):
+        codecs.decode(graph)
+
+
+def test_the_numbers_of_classes_of_every_tree_of_a_group_are_integers() -> None:
+    trees = [fitted(DecisionTreeClassifier(max_depth=2, random_state=seed)).tree_ for seed in range(9)]
+    graph = codecs.encode(trees)
+    counts = next(node for node in graph.nodes if node.lengths == [1] * 9)
+    assert graph.arrays[counts.array].tolist() == [3] * 9
+    counts.state["dtype"] = "m8[s]"  # the same octets
+    with pytest.raises(InvalidStateError, match="number of classes"):
+        codecs.decode(graph)

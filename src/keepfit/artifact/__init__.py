@@ -5,18 +5,39 @@ is one tensor of JSON, the last; the header's ``__metadata__`` holds the caller'
 ``docs/spec/format.md`` is the specification, with the table of what is refused and in which order.
 
 - `write`, `to_bytes`: a graph becomes bytes. The same graph becomes the same bytes, on every machine.
-- `read`, `read_facts`, `verify_arrays`: bytes become a graph, or a `FormatError`. Nothing large is allocated before
-  it is known to be there, nothing nested is followed, and the arrays are views of the bytes, not copies.
-- `save`, `open_bytes`: the places files are in: paths, file objects, URLs. `save` replaces a file whole or not at all.
+- `read`, `read_source`, `read_facts`, `verify_arrays`: bytes become a graph, or a `FormatError`. Nothing
+  large is allocated before it is known to be there, nothing nested is followed, and no array is copied: those of bytes
+  are views, those of a file are read into place or mapped.
+- `save`, `open_bytes`, `open_source`: the places files are in: paths, file objects, URLs. `save` replaces a file whole
+  or not at all.
+- `level_of`: what a caller's ``compress=`` means.
 - `sniff`: what foreign bytes are, in words.
 
 Errors about *bytes* are `FormatError`. Errors about *places* are Python's own (`FileNotFoundError`, `PermissionError`,
 `IsADirectoryError`, other `OSError`), so that code written for files keeps working; their message says what to do.
 """
 
-from keepfit.artifact.places import open_bytes, save
-from keepfit.artifact.reading import read, read_facts, verify_arrays
+from keepfit.artifact.compression import level_of
+from keepfit.artifact.header import PACKED_VERSION, PLAIN_VERSION
+from keepfit.artifact.places import open_bytes, open_source, save
+from keepfit.artifact.reading import read, read_facts, read_source, verify_arrays
 from keepfit.artifact.sniffing import sniff
+from keepfit.artifact.sources import FileSource
 from keepfit.artifact.writing import to_bytes, write
 
-__all__ = ["open_bytes", "read", "read_facts", "save", "sniff", "to_bytes", "verify_arrays", "write"]
+__all__ = [
+    "PACKED_VERSION",
+    "PLAIN_VERSION",
+    "FileSource",
+    "level_of",
+    "open_bytes",
+    "open_source",
+    "read",
+    "read_facts",
+    "read_source",
+    "save",
+    "sniff",
+    "to_bytes",
+    "verify_arrays",
+    "write",
+]

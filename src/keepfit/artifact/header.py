@@ -22,12 +22,16 @@ from keepfit.graph import PLAIN_DTYPES, Limits
 
 __all__ = [
     "GRAPH_NAME",
+    "PACKED_VERSION",
+    "PLAIN_VERSION",
     "RESERVED_FACTS",
     "RESERVED_NAMES",
     "Header",
     "Tensor",
     "check_size",
+    "checked_size",
     "encode",
+    "is_ours",
     "lay_out",
     "parse",
     "quote",
@@ -41,14 +45,15 @@ RESERVED_NAMES = frozenset({GRAPH_NAME, _METADATA})
 #: Members of the metadata that are the format's own.
 RESERVED_FACTS = frozenset({"format", "format_version", "checksum", "checksums"})
 
-_VERSION = "1"
+#: The versions of ``docs/spec/format.md``: of files without compressed arrays, and with them.
+PLAIN_VERSION, PACKED_VERSION = "1", "2"
 _ALIGNMENT = 64  # of the data within the file: a cache line, and a multiple of every item's size
 _DIGITS = 16  # of a checksum
 _NO_CHECKSUM = b"0" * _DIGITS
 # Every header starts with the same bytes up to its checksum, so that damage is found before anything is parsed.
 _OPENING = b'{"__metadata__":{"format":"keepfit","format_version":"'
-_MAGIC = _OPENING + b'1","checksum":"'
-_CHECKSUM_START = 8 + len(_MAGIC)
+_MAGICS = tuple(_OPENING + version.encode() + b'","checksum":"' for version in (PLAIN_VERSION, PACKED_VERSION))
+_CHECKSUM_START = 8 + len(_MAGICS[0])
 _CHECKSUM_END = _CHECKSUM_START + _DIGITS
 
 # Widest items first: then every array is aligned to its items without gaps.
@@ -83,6 +88,8 @@ class Header:
 
     Parameters
     ----------
+    version : str
+        Of the format: one of `PLAIN_VERSION` and `PACKED_VERSION`.
     facts : dict of str to str
         The caller's facts.
     tensors : dict of str to Tensor
@@ -93,6 +100,7 @@ class Header:
         Where the data start in the file.
     """
 
+    version: str
     facts: dict[str, str]
     tensors: dict[str, Tensor]
     checksums: list[str]
@@ -140,11 +148,13 @@ def lay_out(described: Iterable[tuple[str, str, Iterable[int], int]]) -> dict[st
     return tensors
 
 
-def encode(facts: Mapping[str, str], tensors: Mapping[str, Tensor], checksums: str) -> bytes:
+def encode(version: str, facts: Mapping[str, str], tensors: Mapping[str, Tensor], checksums: str) -> bytes:
     """The first bytes of a file: the header's length, the header, and its padding.
 
     Parameters
     ----------
+    version : str
+        Of the format.
     facts : mapping of str to str
         The caller's facts, in any order.
     tensors : mapping of str to Tensor
@@ -157,7 +167,7 @@ def encode(facts: Mapping[str, str], tensors: Mapping[str, Tensor], checksums: s
     UnicodeEncodeError
         If a string holds a lone surrogate.
     """
-    metadata = {"format": "keepfit", "format_version": _VERSION, "checksum": "0" * _DIGITS}
+    metadata = {"format": "keepfit", "format_version": version, "checksum": "0" * _DIGITS}
     for name in sorted(facts):
         metadata[name] = facts[name]
     metadata["checksums"] = checksums
@@ -167,6 +177,11 @@ def encode(facts: Mapping[str, str], tensors: Mapping[str, Tensor], checksums: s
     text[:8] = (len(text) - 8).to_bytes(8, "little")
     text[_CHECKSUM_START:_CHECKSUM_END] = xxhash.xxh3_64_hexdigest(text).encode()
     return bytes(text)
+
+
+def is_ours(data: memoryview) -> bool:
+    """Whether bytes start as a keepfit file does."""
+    return data[8:_CHECKSUM_START] in _MAGICS
 
 
 def parse(data: memoryview, limits: Limits) -> Header:
@@ -185,16 +200,17 @@ def parse(data: memoryview, limits: Limits) -> Header:
     """
     text = _undamaged(data, limits)
     metadata, tensors = _members_of(text[8:])
+    version = metadata.get("format_version", "")
     sizes = _sizes(tensors, limits)
     _check_graph(tensors, limits)
     checksums = metadata.get("checksums", "")
     facts = {name: metadata[name] for name in metadata if name not in RESERVED_FACTS}
-    if not _is_laid_out(tensors, sizes) or encode(facts, tensors, checksums) != text:
+    if not _is_laid_out(tensors, sizes) or encode(version, facts, tensors, checksums) != text:
         raise FormatError(_what_is_not_canonical(text[8:], tensors, sizes))
     if len(checksums) != _DIGITS * len(tensors):
         raise FormatError(f"the header has {len(checksums) / _DIGITS:g} checksums for {len(tensors):,} tensors")
     parts = [checksums[i : i + _DIGITS] for i in range(0, len(checksums), _DIGITS)]
-    return Header(facts, tensors, parts, len(text))
+    return Header(version, facts, tensors, parts, len(text))
 
 
 def check_size(header: Header, size: int) -> None:
@@ -221,7 +237,7 @@ def _cut_short(size: int, expected: int) -> str:
 
 def _undamaged(data: memoryview, limits: Limits) -> bytes:
     """The length, header and padding, equal to their checksum; nothing has been parsed."""
-    if data[8 : 8 + len(_MAGIC)] != _MAGIC:
+    if not is_ours(data):
         raise FormatError(_not_ours(data))
     length = int.from_bytes(data[:8], "little")
     if length > limits.header_bytes:
@@ -242,13 +258,13 @@ def _undamaged(data: memoryview, limits: Limits) -> bytes:
 
 
 def _not_ours(data: memoryview) -> str:
-    start = bytes(data[8 : 8 + len(_MAGIC)])
+    start = bytes(data[8:_CHECKSUM_START])
     if start.startswith(_OPENING):
         version = start[len(_OPENING) :].split(b'"')[0].decode("ascii", "replace")
-        if version.isdecimal() and version != _VERSION:
+        if version.isdecimal() and version not in (PLAIN_VERSION, PACKED_VERSION):
             return (
-                f"the file is of version {version} of the format, and this keepfit reads version {_VERSION}; "
-                "upgrade keepfit"
+                f"the file is of version {version} of the format, and this keepfit reads the versions {PLAIN_VERSION} "
+                f"and {PACKED_VERSION}; upgrade keepfit"
             )
     return explain(data)
 
@@ -280,24 +296,27 @@ def _where(text: bytes) -> str:
 def _sizes(tensors: Mapping[str, Tensor], limits: Limits) -> dict[str, int]:
     if len(tensors) > limits.arrays + 1:
         raise FormatError(f"the file has {len(tensors):,} tensors, over the limit of {limits.arrays + 1:,}")
-    sizes = {}
-    for name, tensor in tensors.items():
-        item_size = _ITEM_SIZES.get(tensor.dtype)
-        if item_size is None:
-            raise FormatError(
-                f"tensor {quote(name)} has the dtype {quote(tensor.dtype)}, which the format does not have"
-            )
-        shape = tensor.shape
-        if len(shape) > limits.dimensions:
-            raise FormatError(
-                f"tensor {quote(name)} has {len(shape)} dimensions, over the limit of {limits.dimensions}"
-            )
-        size = math.prod(shape) * item_size
-        # numpy multiplies the dimensions that are not 0 and refuses what overflows, also for an empty array.
-        if size > _MAX_SIZE or (not size and math.prod(filter(None, shape)) * item_size > _MAX_SIZE):
-            raise FormatError(f"tensor {quote(name)} has the shape {shape}, which is larger than any memory")
-        sizes[name] = size
-    return sizes
+    return {name: checked_size(name, tensor.dtype, tensor.shape, limits) for name, tensor in tensors.items()}
+
+
+def checked_size(name: str, dtype: str, shape: list[int], limits: Limits) -> int:
+    """How many bytes an array of this dtype and shape has.
+
+    Raises
+    ------
+    FormatError
+        If there is no such array. The message calls it by `name`.
+    """
+    item_size = _ITEM_SIZES.get(dtype)
+    if item_size is None:
+        raise FormatError(f"tensor {quote(name)} has the dtype {quote(dtype)}, which the format does not have")
+    if len(shape) > limits.dimensions:
+        raise FormatError(f"tensor {quote(name)} has {len(shape)} dimensions, over the limit of {limits.dimensions}")
+    size = math.prod(shape) * item_size
+    # numpy multiplies the dimensions that are not 0 and refuses what overflows, also for an empty array.
+    if size > _MAX_SIZE or (not size and math.prod(filter(None, shape)) * item_size > _MAX_SIZE):
+        raise FormatError(f"tensor {quote(name)} has the shape {shape}, which is larger than any memory")
+    return size
 
 
 def _check_graph(tensors: Mapping[str, Tensor], limits: Limits) -> None:

@@ -9,22 +9,23 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import IO, Any, NoReturn
 
-import numpy as np
-
+from keepfit.artifact.sources import BytesSource, DiskFile, FileSource, Source
 from keepfit.artifact.writing import write
 from keepfit.errors import UnsupportedError
 from keepfit.graph import Graph
 
-__all__ = ["open_bytes", "save"]
+__all__ = ["open_bytes", "open_source", "save"]
 
 # A scheme of one letter is a Windows drive. "::" chains file systems, as fsspec has it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z][A-Za-z0-9+.-]+)*://")
 _LOCAL_URL = re.compile(r"(?:file|local)://")
 _LONGEST_NAME_BYTES = 200  # leaves room for what a temporary name adds, below the usual 255
-_LARGE_BYTES = 1 << 22
+
+_WriteTo = Callable[[IO[bytes]], None]
 
 _MESSAGES = {
     errno.EISDIR: "this is a folder; give the name of a file in it",
@@ -39,7 +40,7 @@ _MESSAGES = {
 }
 
 
-def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str]) -> None:
+def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str], *, level: int | None = None) -> None:
     """Write a graph to a path or URL, replacing what is there whole or not at all.
 
     Parameters
@@ -49,6 +50,8 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str]) -
         As for `write`.
     path : str or PathLike
         A path, or a URL (``scheme://...``) that fsspec knows.
+    level : int, default=None
+        As for `write`.
 
     Raises
     ------
@@ -74,8 +77,9 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str]) -
     At a URL, the file system's transaction is used; whether what was there survives a failure is up to it.
     """
     place = _place(path)
+    write_to = partial(write, graph, facts, level=level)
     if _URL.match(place):
-        _save_at_url(graph, facts, place)
+        _save_at_url(write_to, place)
         return
     try:
         mode = _mode(place)
@@ -83,11 +87,39 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str]) -
             raise OSError(errno.EISDIR if place else errno.ENOENT, "")
         if mode is not None and not stat.S_ISREG(mode):
             with open(place, "wb") as file:
-                write(graph, facts, file)
+                write_to(file)
             return
-        _replace(graph, facts, os.path.realpath(place), mode)
+        _replace(write_to, os.path.realpath(place), mode)
     except OSError as error:
         _raise_clear(error, place, writing=True)
+
+
+@contextlib.contextmanager
+def open_source(file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Source]:
+    """Open a file to be read part by part; what is no regular file of the disk is read into memory first.
+
+    Parameters
+    ----------
+    file : str, PathLike or binary file object
+        As for `open_bytes`, which also lists the errors.
+
+    Yields
+    ------
+    source : FileSource or BytesSource
+    """
+    if isinstance(file, DiskFile) and _is_regular(file):
+        yield FileSource(file, file.tell())
+        file.seek(0, os.SEEK_END)
+        return
+    place = _place(file) if isinstance(file, str | os.PathLike) else ""
+    if not place or _URL.match(place):
+        yield BytesSource(memoryview(open_bytes(file)))
+        return
+    try:
+        with open(place, "rb", buffering=0) as opened:
+            yield FileSource(opened) if _is_regular(opened) else BytesSource(memoryview(opened.readall()))
+    except OSError as error:
+        _raise_clear(error, place, writing=False)
 
 
 def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
@@ -141,6 +173,12 @@ def _place(path: Any) -> str:
     return _LOCAL_URL.sub("", place, count=1) if _LOCAL_URL.match(place) else place
 
 
+def _is_regular(file: DiskFile) -> bool:
+    """Whether what a file object reads is a file of the disk, as it is."""
+    raw = file if isinstance(file, io.FileIO) else file.raw
+    return isinstance(raw, io.FileIO) and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+
+
 def _mode(place: str) -> int | None:
     try:
         return os.stat(place).st_mode
@@ -148,7 +186,7 @@ def _mode(place: str) -> int | None:
         return None
 
 
-def _replace(graph: Graph, facts: Mapping[str, str], target: str, mode: int | None) -> None:
+def _replace(write_to: _WriteTo, target: str, mode: int | None) -> None:
     folder, name = os.path.split(target)
     if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
         name = "keepfit"
@@ -159,7 +197,7 @@ def _replace(graph: Graph, facts: Mapping[str, str], target: str, mode: int | No
         with open(descriptor, "wb", buffering=0) as file:
             if mode is not None and mode & 0o777 != os.fstat(descriptor).st_mode & 0o777:
                 os.chmod(temporary, mode & 0o777)  # before anything is in it
-            write(graph, facts, file)
+            write_to(file)
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except BaseException:  # also when the user stops it
@@ -188,30 +226,18 @@ def _read_place(place: str) -> bytes | memoryview:
             return bytes(file.read())
     try:
         with open(place, "rb", buffering=0) as file:
-            status = os.fstat(file.fileno())
-            if status.st_size < _LARGE_BYTES or not stat.S_ISREG(status.st_mode):
+            if not _is_regular(file):
                 return file.readall()
-            return _read_large(file, status.st_size)
+            source = FileSource(file)
+            return source.take(0, source.size).toreadonly()
     except OSError as error:
         _raise_clear(error, place, writing=False)
 
 
-def _read_large(file: io.FileIO, size: int) -> memoryview:
-    # numpy asks the system for large pages, which makes reading 100 MB three times as fast as into a bytes object.
-    buffer = memoryview(np.empty(size, np.uint8).data)
-    end = 0
-    while end < size:
-        count = file.readinto(buffer[end:])
-        if not count:
-            break
-        end += count
-    return buffer[:end].toreadonly()
-
-
-def _save_at_url(graph: Graph, facts: Mapping[str, str], url: str) -> None:
+def _save_at_url(write_to: _WriteTo, url: str) -> None:
     system, path = _file_system(url)
     with _remote_errors(url), system.transaction, system.open(path, "wb") as file:
-        write(graph, facts, file)
+        write_to(file)
 
 
 def _file_system(url: str) -> tuple[Any, str]:

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from keepfit.artifact.header import GRAPH_NAME, Header, check_size, parse, quote
+from keepfit.artifact.compression import checked_packings, unpack
+from keepfit.artifact.header import GRAPH_NAME, PACKED_VERSION, Header, Tensor, check_size, is_ours, parse, quote
+from keepfit.artifact.sources import BytesSource, FileSource, Source
 from keepfit.errors import FormatError
-from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits, from_json
+from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits, Packed, from_json
 
-__all__ = ["read", "read_facts", "verify_arrays"]
+__all__ = ["LARGE_BYTES", "MayMap", "read", "read_facts", "read_source", "verify_arrays"]
 
-_WIDEST_ITEM = 8
+#: Arrays of this size are read, or mapped, by themselves.
+LARGE_BYTES = 1 << 20
+_START_BYTES = 1 << 16  # of a file, which hold most headers whole
+_FLOATS = frozenset({"F16", "F32", "F64"})
+
+#: From a graph without its arrays, the names of those that may be mapped.
+MayMap = Callable[[Graph], Collection[str]]
 
 
 def read(
@@ -55,18 +64,50 @@ def read(
     numpy's compiled code relies on what is in them. A file that others may change while it is mapped is
     checked as it was at that moment only; read a file that you do not own into memory.
     """
-    view = _bytes_of(data)
-    header = parse(view, limits)
-    check_size(header, len(view))
-    base = view[header.data_start :]
-    document = base[slice(*header.tensors[GRAPH_NAME].data_offsets)]
+    return read_source(BytesSource(_bytes_of(data)), limits=limits, verify_arrays=verify_arrays)
+
+
+def read_source(
+    source: Source, *, limits: Limits = LIMITS, verify_arrays: bool = True, may_map: MayMap | None = None
+) -> tuple[Graph, dict[str, str]]:
+    """Read a whole file part by part, as `read` does.
+
+    Parameters
+    ----------
+    source : Source
+        Where the file is. Arrays of at least 1 MiB are taken by themselves and smaller ones up to 1 MiB together, so
+        that whoever keeps an array keeps no more than that besides.
+    limits : Limits, default=LIMITS
+    verify_arrays : bool, default=True
+    may_map : function, default=None
+        For a `FileSource`: given the graph, it names the arrays whose contents building does not look at. Those of
+        them that are floats and at least 1 MiB are mapped, and not compared with their checksums.
+
+    Returns
+    -------
+    graph : Graph
+    facts : dict of str to str
+
+    Raises
+    ------
+    FormatError
+        As for `read`.
+    """
+    header = _header_of(source, limits)
+    start = header.data_start
+    document = source.take(*(start + offset for offset in header.tensors[GRAPH_NAME].data_offsets))
     if xxhash.xxh3_64_hexdigest(document) != header.checksums[-1]:
         raise FormatError("the graph does not match its checksum: the file is damaged; get it again")
-    graph = from_json(document, limits=limits)
+    graph = from_json(document, limits=limits, is_packed=header.version == PACKED_VERSION)
     _check_names(graph, header)
-    if verify_arrays:
-        _check_arrays(base, header)
-    graph.arrays = _arrays(base, header, graph.names)
+    packings = checked_packings(graph, header, limits)
+    mapped: dict[str, memoryview] = {}
+    if may_map is not None and isinstance(source, FileSource):
+        mapped = _mapped(source, header, graph, may_map)
+    parts = {**_parts(source, header, verify=verify_arrays, without=mapped), **mapped}
+    parts.update(unpack(parts, packings))
+    described: dict[str, Tensor | Packed] = {**header.tensors, **packings}
+    graph.arrays = [_array(described[name], parts[name], name) for name in graph.names]
     return graph, header.facts
 
 
@@ -109,10 +150,8 @@ def verify_arrays(data: bytes | bytearray | memoryview | mmap.mmap, *, limits: L
     TypeError
         If `data` is not a bytes-like object.
     """
-    view = _bytes_of(data)
-    header = parse(view, limits)
-    check_size(header, len(view))
-    _check_arrays(view[header.data_start :], header)
+    source = BytesSource(_bytes_of(data))
+    _parts(source, _header_of(source, limits), verify=True)
 
 
 def _bytes_of(data: Any) -> memoryview:
@@ -129,34 +168,69 @@ def _check_names(graph: Graph, header: Header) -> None:
         raise FormatError(f"the graph and the header do not name the same arrays; one of them lacks {quote(name)}")
 
 
-def _check_arrays(base: memoryview, header: Header) -> None:
+def _header_of(source: Source, limits: Limits) -> Header:
+    start = source.take(0, min(_START_BYTES, source.size))
+    end = 8 + int.from_bytes(start[:8], "little")
+    if not is_ours(start):  # what it is shows in its first bytes, or its last
+        data = b"".join([start, source.take(max(len(start), source.size - _START_BYTES), source.size)])
+        start = memoryview(data)
+    elif len(start) < end <= 8 + limits.header_bytes:
+        start = source.take(0, min(end, source.size))
+    header = parse(start, limits)
+    check_size(header, source.size)
+    return header
+
+
+def _mapped(source: FileSource, header: Header, graph: Graph, may_map: MayMap) -> dict[str, memoryview]:
+    tensors = header.tensors
+    large = {name for name, each in tensors.items() if each.dtype in _FLOATS and _size(each) >= LARGE_BYTES}
+    names = large.intersection(may_map(graph)) if large else large
+    if not names:
+        return {}
+    data = source.map()[header.data_start :]
+    return {name: data[slice(*tensors[name].data_offsets)] for name in names}
+
+
+def _parts(source: Source, header: Header, *, verify: bool, without: Collection[str] = ()) -> dict[str, memoryview]:
+    """The bytes of all tensors but the graph and `without`, compared with their checksums if `verify`."""
     digest = xxhash.xxh3_64_hexdigest
-    for (name, tensor), checksum in zip(header.tensors.items(), header.checksums, strict=True):
-        start, end = tensor.data_offsets
-        if digest(base[start:end]) != checksum:
-            raise FormatError(
-                f"{quote(name)}: the array does not match its checksum; the file is damaged, get it again"
-            )
+    checksums = dict(zip(header.tensors, header.checksums, strict=True))
+    parts = {}
+    for names in _runs(header, without):
+        first = header.tensors[names[0]].data_offsets[0]
+        data = source.take(header.data_start + first, header.data_start + header.tensors[names[-1]].data_offsets[1])
+        for name in names:
+            start, stop = header.tensors[name].data_offsets
+            part = parts[name] = data[start - first : stop - first]
+            if verify and digest(part) != checksums[name]:
+                raise FormatError(
+                    f"{quote(name)}: the array does not match its checksum; the file is damaged, get it again"
+                )
+    return parts
 
 
-def _arrays(base: memoryview, header: Header, names: list[str]) -> list[NDArray[Any]]:
-    tensors, dtypes, make = header.tensors, PLAIN_DTYPES, np.ndarray
-    arrays: list[NDArray[Any]] = []
-    for name in names:
-        tensor = tensors[name]
-        array = make(tensor.shape, dtypes[tensor.dtype], base, tensor.data_offsets[0])
-        if tensor.dtype == "BOOL":
-            _check_bools(array, name)
-        arrays.append(array)
-    return arrays if _is_aligned(base) else [_aligned(array) for array in arrays]
+def _runs(header: Header, without: Collection[str]) -> Iterator[list[str]]:
+    """Names of tensors to be taken together: large ones alone, others that lie side by side up to `LARGE_BYTES`."""
+    run: list[str] = []
+    run_bytes = 0
+    for name, tensor in header.tensors.items():
+        size = _size(tensor)
+        if run and (run_bytes + size > LARGE_BYTES or name in without or name == GRAPH_NAME):
+            yield run
+            run, run_bytes = [], 0
+        if name not in without and name != GRAPH_NAME:
+            run.append(name)
+            run_bytes += size
 
 
-def _is_aligned(base: memoryview) -> bool:
-    address: int = np.frombuffer(base, np.uint8).__array_interface__["data"][0]
-    return address % _WIDEST_ITEM == 0
+def _size(tensor: Tensor) -> int:
+    return tensor.data_offsets[1] - tensor.data_offsets[0]
 
 
-def _aligned(array: NDArray[Any]) -> NDArray[Any]:
+def _array(tensor: Tensor | Packed, part: memoryview, name: str) -> NDArray[Any]:
+    array: NDArray[Any] = np.ndarray(tensor.shape, PLAIN_DTYPES[tensor.dtype], part)
+    if tensor.dtype == "BOOL":
+        _check_bools(array, name)
     if array.flags.aligned:
         return array
     copy = array.copy()

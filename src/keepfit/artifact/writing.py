@@ -11,7 +11,16 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from keepfit.artifact.header import GRAPH_NAME, RESERVED_FACTS, RESERVED_NAMES, encode, lay_out
+from keepfit.artifact.compression import is_within, pack
+from keepfit.artifact.header import (
+    GRAPH_NAME,
+    PACKED_VERSION,
+    PLAIN_VERSION,
+    RESERVED_FACTS,
+    RESERVED_NAMES,
+    encode,
+    lay_out,
+)
 from keepfit.errors import UnsupportedError
 from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, to_json
 
@@ -23,7 +32,7 @@ _SMALL_BYTES = 1 << 16
 _JOINED_BYTES = 1 << 20
 
 
-def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes]) -> None:
+def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int | None = None) -> None:
     """Write a graph to a binary file object.
 
     Parameters
@@ -35,11 +44,14 @@ def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes]) -> None:
     file : binary file object
         Only its ``write`` is used; it is neither flushed nor closed.
 
+    level : int, default=None
+        Compress arrays that get smaller by it, at this level from 1 to 19.
+
     Raises
     ------
     UnsupportedError
-        If the graph has an array that the format does not hold, or more of anything than a reader accepts, or a fact
-        has one of the format's own names or is not a str.
+        If the graph has an array that the format does not hold, or more of anything than a reader accepts, a fact has
+        one of the format's own names or is not a str, or there is no library to compress with.
     TypeError
         If `file` is in text mode or no file object.
     OSError
@@ -47,39 +59,42 @@ def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes]) -> None:
 
     Notes
     -----
-    Every array is read twice, once for its checksum and once to be written, and never copied as a whole. The bytes
-    depend on `graph` and `facts` alone. An array whose name is one of the format's own is renamed (``~2`` is added).
+    Every array is read twice, once for its checksum and once to be written, and never copied as a whole unless it is
+    compressed. The bytes depend on `graph` and `facts` alone, and on `level` and the library's release if there are
+    compressed arrays. An array whose name is one of the format's own is renamed (``~2`` is added).
     """
     if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
         raise TypeError("the file is open in text mode; open it in binary mode, as in open(path, 'wb')")
     if not hasattr(file, "write"):
         raise TypeError(f"a path, URL or binary file object was expected, not {type(file).__name__}")
-    start, views = _contents(graph, facts)
+    start, views = _contents(graph, facts, level)
     for piece in _pieces(start, views):
         _write_all(file, piece)
 
 
-def to_bytes(graph: Graph, facts: Mapping[str, str]) -> bytes:
+def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None) -> bytes:
     """The bytes that `write` writes.
 
     Parameters
     ----------
     graph : Graph
     facts : mapping of str to str
+    level : int, default=None
+        As for `write`.
 
     Raises
     ------
     UnsupportedError
         As for `write`.
     """
-    start, views = _contents(graph, facts)
+    start, views = _contents(graph, facts, level)
     return b"".join([start, *views])
 
 
-def _contents(graph: Graph, facts: Mapping[str, str]) -> tuple[bytes, list[memoryview]]:
+def _contents(graph: Graph, facts: Mapping[str, str], level: int | None) -> tuple[bytes, list[memoryview]]:
     """The bytes before the data, and the data of each tensor in order."""
     _check_facts(facts)
-    graph = _with_free_names(graph)
+    graph = _packed(_with_free_names(graph), level)
     try:
         document = np.frombuffer(to_json(graph), np.uint8)
     except UnicodeEncodeError as error:
@@ -91,7 +106,12 @@ def _contents(graph: Graph, facts: Mapping[str, str]) -> tuple[bytes, list[memor
     ordered = [arrays[name].data for name in tensors]
     digest = xxhash.xxh3_64_hexdigest
     try:
-        start = encode(facts, tensors, "".join([digest(view) for view in ordered]))
+        start = encode(
+            PACKED_VERSION if graph.packed else PLAIN_VERSION,
+            facts,
+            tensors,
+            "".join([digest(view) for view in ordered]),
+        )
     except UnicodeEncodeError as error:
         raise UnsupportedError(f"a fact is not valid Unicode: {error}") from None
     if len(start) - 8 > LIMITS.header_bytes:
@@ -100,6 +120,25 @@ def _contents(graph: Graph, facts: Mapping[str, str]) -> tuple[bytes, list[memor
             f"{LIMITS.header_bytes:,}; keep the parts in files of their own"
         )
     return start, ordered
+
+
+def _packed(graph: Graph, level: int | None) -> Graph:
+    """A graph with those arrays compressed that are worth it and that a reader will unpack."""
+    if level is None:
+        return msgspec.structs.replace(graph, packed=[]) if graph.packed else graph
+    described = [_described(name, array) for name, array in zip(graph.names, graph.arrays, strict=True)]
+    arrays, packed = list(graph.arrays), []
+    stored_bytes = unpacked_bytes = 0
+    for found in pack([(dtype, array) for (_, dtype, _, _), array in zip(described, arrays, strict=True)], level):
+        if found is None:
+            continue
+        packing, stored = found
+        size = arrays[packing.array].nbytes
+        if is_within(stored_bytes + stored.nbytes, unpacked_bytes + size, LIMITS):
+            stored_bytes, unpacked_bytes = stored_bytes + stored.nbytes, unpacked_bytes + size
+            arrays[packing.array] = stored
+            packed.append(packing)
+    return msgspec.structs.replace(graph, arrays=arrays, packed=packed)
 
 
 def _described(name: str, array: NDArray[Any]) -> tuple[str, str, tuple[int, ...], int]:

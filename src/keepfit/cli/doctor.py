@@ -36,6 +36,7 @@ _OPTIONAL = {
     "polars": None,
     "fsspec": "remote",
     "cloudpickle": "code",
+    "backports.zstd": "zstd",
     "psycopg": "postgresql",
 }
 

@@ -13,14 +13,15 @@ __all__ = ["command"]
 _EPILOG = """\b
 Examples:
   keepfit export state.db#rf rf.safetensors
-  keepfit export state.db#rf@2 old.safetensors
+  keepfit export state.db#rf@2 old.safetensors --compress
 """
 
 
 @click.command(epilog=_EPILOG, short_help="Write a model from a store to a file.")
 @click.argument("model", metavar="STORE#NAME[@VERSION]")
 @click.argument("file")
-def command(model: str, file: str) -> None:
+@click.option("--compress", is_flag=True, help="Compress arrays that get smaller by it; readers need keepfit[zstd].")
+def command(model: str, file: str, compress: bool) -> None:
     """Write a model from a store to FILE, where `keepfit.load` and any safetensors reader open it.
 
     A file that is there is replaced as a whole, or not at all.
@@ -31,5 +32,5 @@ def command(model: str, file: str) -> None:
     if address.name is None:
         raise click.BadParameter(f"{model!r} names no model; write it as {address.place}#NAME", param_hint="STORE#NAME")
     with open_store(address.place) as store:
-        store.export(address.name, file, version=address.version)
+        store.export(address.name, file, version=address.version, compress="zstd" if compress else None)
     say(f"{model} -> {file}" + (f" ({size(os.path.getsize(file))})" if os.path.exists(file) else ""))

@@ -6,5 +6,6 @@ between versions, then validation and construction, in that order and by no othe
 
 from keepfit.codecs.decoding import decode, path_of, untrusted_types
 from keepfit.codecs.encoding import encode
+from keepfit.codecs.unread import unread_arrays
 
-__all__ = ["decode", "encode", "path_of", "untrusted_types"]
+__all__ = ["decode", "encode", "path_of", "unread_arrays", "untrusted_types"]

@@ -1,4 +1,4 @@
-"""NumPy: arrays of every dtype, scalars, dtypes, masked arrays."""
+"""NumPy: arrays of every dtype, scalars, masked arrays."""
 
 from __future__ import annotations
 
@@ -9,73 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
+from keepfit.codecs.codec import GROUPED_BYTES_MAX, Building, Codec, CyclicCodec, Reducing, check_fields, pieces_of
+from keepfit.codecs.dtypes import DTYPE, as_dtype, checked_dtype, scalar_types
 from keepfit.codecs.functions import FUNCTION
-from keepfit.codecs.layout import LONG, gaps_of, note_strides, with_strides
+from keepfit.codecs.layout import LONG, check_shape, gaps_of, note_strides, with_strides
 from keepfit.codecs.numpy_seam import masked_array, masked_parts
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import PLAIN_DTYPES, Node
 
-__all__ = ["check_shape", "find"]
+__all__ = ["find"]
 
 _PLAIN = {dtype: name for name, dtype in PLAIN_DTYPES.items()}
-_UNIT = r"(\[(\d{0,9})(generic|Y|M|W|D|h|m|s|ms|us|ns|ps|fs|as)\])?"
-_DTYPE = re.compile(rf"[<>|=]?(b1|[iu][1248]|f(2|4|8|12|16)|c(8|16|24|32)|[SUV]\d{{1,9}}|[mM]8{_UNIT}|O)", re.ASCII)
-
-
-class _Dtype(Codec):
-    """A dtype: its string where that says all, its fields otherwise."""
-
-    def reduce(self, obj: Any, context: Reducing) -> Node:
-        if obj.metadata:
-            raise UnsupportedError(f"the dtype {obj} carries metadata, which cannot be kept")
-        if obj.kind == "T":
-            return Node("numpy.dtype", {"string": "T", **_string_options(obj)})
-        if obj.subdtype is not None:
-            base, shape = obj.subdtype
-            return Node("numpy.dtype", {"base": base, "shape": tuple(shape)})
-        if obj.names is None:
-            if obj.type not in _scalar_types() or (obj.hasobject and obj.kind != "O"):
-                raise UnsupportedError(f"arrays of dtype {obj!r} cannot be kept")
-            return Node("numpy.dtype", {"string": obj.str})
-        titles = {name: field[2] if len(field) > 2 else None for name, field in obj.fields.items() if name in obj.names}
-        return Node(
-            "numpy.dtype",
-            {
-                "names": list(obj.names),
-                "formats": [obj.fields[name][0] for name in obj.names],
-                "offsets": [obj.fields[name][1] for name in obj.names],
-                "titles": [titles[name] for name in obj.names],
-                "itemsize": obj.itemsize,
-                "aligned": obj.isalignedstruct,
-            },
-        )
-
-    def build(self, node: Node, context: Building) -> Any:
-        state = node.state
-        if "string" in state:
-            return _dtype_of_string(node)
-        if "base" in state:
-            if state.keys() != {"base", "shape"} or not isinstance(state["base"], np.dtype):
-                raise InvalidStateError("a dtype of arrays has the fields base and shape")
-            base, shape = state["base"], state["shape"]
-            check_shape(shape, context)
-            dtype = np.dtype((base, shape))
-            _check_itemsize(dtype.itemsize)
-            return dtype
-        names, formats, offsets, titles, itemsize, aligned = check_fields(
-            node, names=list, formats=list, offsets=list, titles=list, itemsize=int, aligned=bool
-        )
-        if not len(names) == len(formats) == len(offsets) == len(titles):
-            raise InvalidStateError("a structured dtype has as many names as formats, offsets and titles")
-        _check_itemsize(itemsize)
-        for form, offset in zip(formats, offsets, strict=True):
-            if not isinstance(form, np.dtype) or type(offset) is not int or not 0 <= offset <= itemsize - form.itemsize:
-                raise InvalidStateError("a field of a structured dtype does not lie inside it")
-        fields = {"names": names, "formats": formats, "offsets": offsets, "itemsize": itemsize}
-        if any(title is not None for title in titles):
-            fields["titles"] = titles
-        return np.dtype(fields, align=aligned)  # type: ignore[call-overload]
 
 
 class _Array(CyclicCodec):
@@ -86,7 +30,12 @@ class _Array(CyclicCodec):
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         node = Node(self.type_name)
-        dtype = obj.dtype
+        dtype, flags = obj.dtype, obj.flags
+        if dtype in _PLAIN and flags.c_contiguous and obj.size and dtype.metadata is None:  # as nearly all are
+            node.array = np.asarray(obj)
+            if not flags.writeable:
+                node.state["writeable"] = False
+            return node
         if not obj.nbytes and _is_endless(obj.shape):
             raise UnsupportedError(f"an array of no bytes and shape {obj.shape} cannot be kept")
         if dtype.hasobject or dtype.kind == "T":
@@ -106,6 +55,19 @@ class _Array(CyclicCodec):
         if not obj.flags.writeable:
             node.state["writeable"] = False
         return node
+
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        first = objects[0]
+        dtype, rest = first.dtype, first.shape[1:]
+        if dtype not in _PLAIN or dtype.metadata is not None or not first.ndim or type(first) is not np.ndarray:
+            return None
+        for obj in objects:
+            flags = obj.flags
+            if obj.dtype is not dtype or obj.shape[1:] != rest or not flags.c_contiguous or not obj.size:
+                return None
+            if obj.nbytes > GROUPED_BYTES_MAX or not flags.writeable:
+                return None
+        return Node(self.type_name, array=objects)
 
     def new(self, node: Node, context: Building) -> Any:
         """Only arrays of objects can be part of a cycle."""
@@ -136,7 +98,7 @@ class _Array(CyclicCodec):
             if not state.keys() <= {"dtype", "order", "writeable", "dims", "strides"}:
                 raise InvalidStateError(f"an array has no fields {sorted(state)}")
             if "dtype" in state:
-                array = _from_plain(array, _as_dtype(state["dtype"]), state.get("dims"), context)
+                array = _from_plain(array, as_dtype(state["dtype"]), state.get("dims"), context)
             elif "dims" in state:
                 raise InvalidStateError("an array's shape is that of its tensor")
             _check_contents(array)
@@ -151,20 +113,31 @@ class _Array(CyclicCodec):
             array.flags.writeable = False
         return array
 
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        """Members are rows of one array, which is checked and turned back as a whole."""
+        state, order = group.state, group.state.get("order", "C")
+        if group.columns or not group.lengths or not state.keys() <= {"dtype", "order", "writeable"}:
+            return super().build_group(group, context)
+        if ("dtype" in state and group.array.ndim < 2) or order not in ("C", "F"):  # rows may be the octets of an item
+            return super().build_group(group, context)
+        whole = {name: value for name, value in state.items() if name != "order"}
+        pieces = pieces_of(self.build(Node(group.type, whole, array=group.array), context), group.lengths)
+        return [piece.T for piece in pieces] if order == "F" else pieces
+
     def _build_objects(self, node: Node, context: Building) -> Any:
         if not node.state.keys() <= {"dtype", "dims", "order", "writeable"} or "dims" not in node.state:
             raise InvalidStateError("an array of objects has the fields dtype, dims, order and writeable")
-        dtype = _as_dtype(node.state.get("dtype", "|O"))
+        dtype = as_dtype(node.state.get("dtype", "|O"))
         array = self.new(node, context)
         _check_contents(array)
         self.fill(array, node, context)
-        if dtype != np.dtype(object):
-            if dtype.kind == "T" and not all(
-                type(item) is str or item is getattr(dtype, "na_object", "") for item in node.items
-            ):
-                raise InvalidStateError("an array of strings holds only strings")
-            array = _restructured(array, dtype)
-        return array
+        if dtype == np.dtype(object):
+            return array
+        if dtype.kind != "T":
+            raise InvalidStateError(f"an array of {dtype} is not kept item by item")
+        if not all(type(item) is str or item is getattr(dtype, "na_object", "") for item in node.items):
+            raise InvalidStateError("an array of strings holds only strings")
+        return array.astype(dtype, order="K")
 
 
 class _Matrix(_Array):
@@ -248,10 +221,17 @@ class _Scalar(Codec):
         if dtype.kind == "S":
             return Node("numpy.scalar", {"dtype": dtype.str, "hex": bytes.hex(obj)})
         if dtype.kind in "biu" or (dtype == np.float64 and np.isfinite(obj)):
-            return Node("numpy.scalar", {"dtype": dtype.str, "value": obj.item()})
+            return Node("numpy.scalar", {"dtype": _spelled(dtype), "value": obj.item()})
         if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in LONG:
             return Node("numpy.scalar", {"array": np.asarray(obj)})
         return Node("numpy.scalar", {"dtype": dtype.str, "hex": obj.tobytes().hex()})
+
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        dtypes = {obj.dtype for obj in objects}
+        if any(dtype.kind not in "biu" or dtype.metadata for dtype in dtypes):
+            return None
+        columns = {"dtype": [_spelled(obj.dtype) for obj in objects], "value": [obj.item() for obj in objects]}
+        return Node("numpy.scalar", columns=columns)
 
     def build(self, node: Node, context: Building) -> Any:
         if "array" in node.state:
@@ -261,7 +241,7 @@ class _Scalar(Codec):
             return array[()]
         if "hex" in node.state:
             string, digits = check_fields(node, dtype=str, hex=str)
-            dtype = _checked_dtype(string)
+            dtype = checked_dtype(string)
             data = bytes.fromhex(digits)
             if dtype.kind == "S" and np.bytes_(data).dtype == dtype:
                 return np.bytes_(data)  # an array would drop octets of zero at the end
@@ -269,17 +249,41 @@ class _Scalar(Codec):
                 raise InvalidStateError("the bytes of a scalar do not fit its dtype")
             return np.frombuffer(data, dtype, 1)[0] if data else np.zeros((), dtype)[()]
         string, value = check_fields(node, dtype=str, value=(bool, int, float, str))
-        dtype = _checked_dtype(string)
+        dtype = checked_dtype(string)
         if dtype.kind not in "biufU":
             raise InvalidStateError(f"a scalar of dtype {string} is kept by its bytes")
         if dtype.kind == "U":
             if type(value) is not str or np.str_(value).dtype != dtype:
                 raise InvalidStateError(f"a scalar of dtype {string} is a string of that length")
             return np.str_(value)
-        scalar = np.array(value, dtype)[()]
-        if type(scalar.item()) is not type(value) or scalar.item() != value:
-            raise InvalidStateError(f"{value!r} is not a value of dtype {string}")
-        return scalar
+        return _numbers([value], dtype)[0]
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        """Numbers of one dtype are made together."""
+        if group.state.keys() != {"dtype", "value"} or group.lengths:
+            return super().build_group(group, context)
+        strings, values = (group.columns.get(name) or [group.state[name]] * group.count for name in ("dtype", "value"))
+        if not set(map(type, values)) <= {bool, int, float} or set(map(type, strings)) != {str}:
+            return super().build_group(group, context)
+        if len(set(strings)) > 1 or checked_dtype(strings[0]).kind not in "biuf":
+            return super().build_group(group, context)
+        return _numbers(values, checked_dtype(strings[0]))
+
+
+def _spelled(dtype: np.dtype[Any]) -> str:
+    """The string of a dtype of numbers, which tells the two types apart that a C compiler has for 64 bits."""
+    string = dtype.str
+    return string if np.dtype(string).char == dtype.char or dtype.char not in "qQ" else dtype.char
+
+
+def _numbers(values: list[Any], dtype: np.dtype[Any]) -> list[Any]:
+    """NumPy scalars of these values, which must be values of the dtype."""
+    numbers = np.array(values, dtype)
+    back = numbers.tolist()
+    if numbers.ndim != 1 or list(map(type, back)) != list(map(type, values)) or back != values:
+        shown = f"{values[0]!r}"[:40] if len(values) == 1 else f"one of {len(values):,} numbers"
+        raise InvalidStateError(f"{shown} is not a value of dtype {dtype}")
+    return list(numbers)
 
 
 def _reduce_objects(obj: Any, node: Node, context: Reducing) -> None:
@@ -301,8 +305,8 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
     if dtype in _PLAIN and dtype.metadata is None:
         return data, {}
     extra: dict[str, Any] = {"dtype": dtype.str}
-    if dtype.names is not None or dtype.metadata or dtype.type not in _scalar_types():
-        extra["dtype"] = context.shared.setdefault((dtype, dtype.isalignedstruct, str(dtype)), dtype)
+    if dtype.names is not None or dtype.metadata or dtype.type not in scalar_types():
+        extra["dtype"] = _shared(dtype, context)
     if dtype.kind in "mM" and dtype.isnative:
         return data.view("<i8"), extra
     if dtype.kind == "c" and dtype.itemsize in (8, 16) and dtype.isnative:
@@ -318,6 +322,15 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
         for gap in gaps:
             raw[..., gap] = 0
     return raw, extra
+
+
+def _shared(dtype: np.dtype[Any], context: Reducing) -> np.dtype[Any]:
+    """The first dtype that was met of those that are alike in every way."""
+    known = context.shared.get(("dtype", id(dtype)))
+    if known is None:  # to spell out a dtype takes a while
+        first = context.shared.setdefault((dtype, dtype.isalignedstruct, str(dtype)), dtype)
+        known = context.shared["dtype", id(dtype)] = (first, dtype)  # an id is only good while its object lives
+    return known[0]  # type: ignore[no-any-return]
 
 
 def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -> Any:
@@ -363,12 +376,6 @@ def _is_endless(shape: tuple[int, ...]) -> bool:
 _EMPTY_LENGTH_MAX = 2**24
 
 
-def _restructured(array: Any, dtype: np.dtype[Any]) -> Any:
-    if dtype.kind != "T":
-        raise InvalidStateError(f"an array of {dtype} is not kept item by item")
-    return array.astype(dtype, order="K")
-
-
 def _dims(text: Any, context: Building) -> tuple[int, ...]:
     if type(text) is not str or not re.fullmatch(r"(\d{1,18}(,\d{1,18})*)?", text, re.ASCII):
         raise InvalidStateError("a shape is a list of lengths")
@@ -377,70 +384,16 @@ def _dims(text: Any, context: Building) -> tuple[int, ...]:
     return dims
 
 
-def check_shape(shape: tuple[Any, ...], context: Building) -> None:
-    """Refuse a shape that is not one, or that has more dimensions or bytes than an array can have."""
-    if (
-        type(shape) is not tuple
-        or len(shape) > context.limits.dimensions
-        or any(type(length) is not int or length < 0 for length in shape)
-    ):
-        raise InvalidStateError(f"{shape!r} is not a shape")
-    if math.prod(length for length in shape if length) >= 2**56:
-        raise InvalidStateError("an array is larger than any memory")
-
-
-def _as_dtype(value: Any) -> np.dtype[Any]:
-    return value if isinstance(value, np.dtype) else _checked_dtype(value)
-
-
-@cache
-def _checked_dtype(string: Any) -> np.dtype[Any]:
-    if type(string) is not str or not _DTYPE.fullmatch(string):
-        raise InvalidStateError(f"{string!r} is not a dtype that can be kept")
-    return np.dtype(string)
-
-
-def _dtype_of_string(node: Node) -> np.dtype[Any]:
-    if node.state["string"] != "T":
-        (string,) = check_fields(node, string=str)
-        return _checked_dtype(string)
-    options = {name: value for name, value in node.state.items() if name != "string"}
-    if not options.keys() <= {"coerce", "na_object"} or type(options.get("coerce", True)) is not bool:
-        raise InvalidStateError("a string dtype has the fields coerce and na_object")
-    if type(options.get("na_object")) not in (float, type(None), str):
-        raise InvalidStateError("the missing value of a string dtype is NaN, None or a string")
-    return np.dtypes.StringDType(**options)
-
-
-def _string_options(dtype: Any) -> dict[str, Any]:
-    options: dict[str, Any] = {"coerce": bool(dtype.coerce)}
-    if hasattr(dtype, "na_object"):
-        if not isinstance(dtype.na_object, (float, str, type(None))):
-            raise UnsupportedError("a string dtype whose missing value is neither NaN, None nor a string")
-        options["na_object"] = dtype.na_object
-    return options
-
-
-def _check_itemsize(itemsize: int) -> None:
-    if not 0 <= itemsize < 2**31:
-        raise InvalidStateError("a dtype's items are larger than any")
-
-
 @cache
 def _scalar_names() -> frozenset[str]:
-    return frozenset(f"numpy.{scalar.__name__}" for scalar in _scalar_types())
+    return frozenset(f"numpy.{scalar.__name__}" for scalar in scalar_types())
 
 
-@cache
-def _scalar_types() -> frozenset[type]:
-    return frozenset(np.dtype(code).type for code in np.typecodes["All"])
-
-
-_ARRAY, _DTYPE_CODEC, _SCALAR, _MASKED = _Array(), _Dtype(), _Scalar(), _Masked()
+_ARRAY, _SCALAR, _MASKED = _Array(), _Scalar(), _Masked()
 
 _CODECS: dict[str, Codec] = {
     "numpy._ArrayFunctionDispatcher": FUNCTION,
-    "numpy.dtype": _DTYPE_CODEC,
+    "numpy.dtype": DTYPE,
     "numpy.ma.MaskedArray": _MASKED,
     "numpy.ma.MaskedConstant": _MaskedConstant(),
     "numpy.ma.core.MaskedArray": _MASKED,
@@ -464,5 +417,5 @@ def find(name: str) -> Codec | None:
         return codec
     last = name.rpartition(".")[2]
     if name.startswith("numpy.dtypes.") and isinstance(getattr(np.dtypes, last, None), type):
-        return _DTYPE_CODEC
+        return DTYPE
     return _SCALAR if name in _scalar_names() else None

@@ -14,23 +14,27 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
+from itertools import accumulate, pairwise
 from typing import Any, cast
 
 from keepfit.errors import InvalidStateError
 from keepfit.graph import LIMITS, Limits, Node
 
 __all__ = [
+    "GROUPED_BYTES_MAX",
     "MISNAMED",
     "Building",
     "Codec",
     "CyclicCodec",
     "Reducing",
     "as_record",
+    "check_columns",
     "check_fields",
     "class_name",
     "find_codec",
     "from_record",
     "members_of",
+    "pieces_of",
 ]
 
 
@@ -77,6 +81,10 @@ class Building:
     memo: dict[Any, Any] = field(default_factory=dict)
 
 
+#: A larger array stands alone: to join it to others in a group would be to copy it.
+GROUPED_BYTES_MAX = 2**20
+
+
 class Codec:
     """How one type becomes a node and a node becomes one object again."""
 
@@ -88,6 +96,13 @@ class Codec:
     def reduce(self, obj: Any, context: Reducing) -> Node:
         """The live node of `obj`. Raises `UnsupportedError` when it cannot be kept exactly."""
         raise NotImplementedError
+
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        """The live group of objects of one type, every field a column; None where they are to be reduced one by one.
+
+        Codecs that can look at many at once do so. `Node.array` is then a list, an array for each member.
+        """
+        return None
 
     def build(self, node: Node, context: Building) -> Any:
         """The object of a live node. Raises `InvalidStateError` when the contents are not what they must be.
@@ -101,6 +116,10 @@ class Codec:
 
         What refers to an object that is built later was checked while that was still empty.
         """
+
+    def leaves_unread(self, field: str) -> bool:
+        """Whether building never looks at the contents of an array of floats in this field."""
+        return False
 
     def build_group(self, group: Node, context: Building) -> list[Any]:
         """The objects of a live group, in order. Codecs that can check or build many at once do so."""
@@ -116,19 +135,25 @@ def members_of(group: Node) -> Iterator[Node]:
         If the group's array does not have the rows that its members ask for.
     """
     columns = group.columns
-    pieces: list[Any] = [None] * group.count
-    if group.lengths:
-        array, start = group.array, 0
-        if array.ndim < 1 or min(group.lengths) < 0 or sum(group.lengths) != len(array):
-            raise InvalidStateError("the lengths of a group do not add up to its array")
-        for number, length in enumerate(group.lengths):
-            pieces[number] = array[start : start + length]
-            start += length
+    pieces = pieces_of(group.array, group.lengths) if group.lengths else [None] * group.count
     for number in range(group.count):
         state = dict(group.state)
         for name, column in columns.items():
             state[name] = column[number]
         yield Node(group.type, state, array=pieces[number])
+
+
+def pieces_of(array: Any, lengths: list[int]) -> list[Any]:
+    """The rows of a group's array that belong to each member.
+
+    Raises
+    ------
+    InvalidStateError
+        If the array does not have the rows that the members ask for.
+    """
+    if array.ndim < 1 or min(lengths) < 0 or sum(lengths) != len(array):
+        raise InvalidStateError("the lengths of a group do not add up to its array")
+    return [array[start:stop] for start, stop in pairwise(accumulate(lengths, initial=0))]
 
 
 #: Containers that stand in a group as records: their items are the fields, by place or by key.
@@ -244,11 +269,8 @@ def check_fields(node: Node, **fields: type | tuple[type, ...]) -> list[Any]:
     InvalidStateError
         If a field is missing, unknown or of another type.
     """
+    _check_field_names(node, fields)
     state = node.state
-    if state.keys() != fields.keys():
-        raise InvalidStateError(
-            f"a node of type {node.type!r} must have the fields {sorted(fields)}, and has {sorted(state)}"
-        )
     values = []
     for name, expected in fields.items():
         value = state[name]
@@ -257,3 +279,28 @@ def check_fields(node: Node, **fields: type | tuple[type, ...]) -> list[Any]:
             raise InvalidStateError(f"field {name!r} of a node of type {node.type!r} is a {type(value).__name__}")
         values.append(value)
     return values
+
+
+def check_columns(group: Node, **fields: type) -> list[list[Any]]:
+    """The values of a group's fields, a list with one for each member; as `check_fields` for a node for one object.
+
+    Raises
+    ------
+    InvalidStateError
+        If a field is missing, unknown or of another type in any member.
+    """
+    _check_field_names(group, fields)
+    if group.array is not None:
+        raise InvalidStateError(f"a group of type {group.type!r} has fields only")
+    columns = [group.columns.get(name) or [group.state[name]] * group.count for name in fields]
+    for (name, expected), column in zip(fields.items(), columns, strict=True):
+        for wrong in set(map(type, column)) - {expected}:
+            raise InvalidStateError(f"field {name!r} of a node of type {group.type!r} is a {wrong.__name__}")
+    return columns
+
+
+def _check_field_names(node: Node, fields: Mapping[str, Any]) -> None:
+    if node.state.keys() != fields.keys():
+        raise InvalidStateError(
+            f"a node of type {node.type!r} must have the fields {sorted(fields)}, and has {sorted(node.state)[:20]}"
+        )

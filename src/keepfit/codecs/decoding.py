@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping
+from operator import countOf
 from typing import Any
 
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, from_record, members_of
@@ -212,7 +213,7 @@ class _Construction:
         state, items, keys = node.state, node.items, node.keys
         live = Node(node.type)
         if state:
-            if Ref in set(map(type, state.values())):
+            if countOf(map(type, state.values()), Ref):
                 state = {
                     name: (built[value.index] if value.index < first else self._ahead(value))
                     if type(value) is Ref
@@ -232,7 +233,7 @@ class _Construction:
         return live
 
     def _values(self, first: int, values: list[Any]) -> list[Any]:
-        if Ref not in set(map(type, values)):
+        if not countOf(map(type, values), Ref):
             return values
         built = self._built
         return [

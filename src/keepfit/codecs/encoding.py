@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keepfit.codecs.codec import Codec, Reducing, as_record, class_name, find_codec
+from keepfit.codecs.codec import GROUPED_BYTES_MAX, Codec, Reducing, as_record, class_name, find_codec
 from keepfit.codecs.functions import CLASS
 from keepfit.codecs.inline import all_inline, is_inline
 from keepfit.codecs.naming import part_names, part_of
@@ -242,12 +243,16 @@ class _Walk:
     def _open_group(self, children: list[_Child]) -> None:
         """Members whose live nodes have the same fields become one node; the others stand alone."""
         codec = self._view.codec_of(children[0].value)
-        alike: dict[Any, list[tuple[_Child, Node]]] = {}
         met = [child for child in children if id(child.value) in self._memo]  # meanwhile, below a sibling
-        self._stack[-1].pending.extend(met)
+        if met:
+            self._stack[-1].pending.extend(met)
+            children = [child for child in children if id(child.value) not in self._memo]
+        group = self._reduce_group([child.value for child in children], codec) if len(children) >= _GROUP_MIN else None
+        if group is not None:
+            self._push_group(codec, children, group)
+            return
+        alike: dict[Any, list[tuple[_Child, Node]]] = {}
         for child in children:
-            if id(child.value) in self._memo:
-                continue
             live = self._reduce(child.value, codec, child.part)
             self._alive.append(live)
             live = as_record(live)
@@ -263,23 +268,31 @@ class _Walk:
         pending.extend(reversed(alone))
         pending.extend([child for child, _ in members] for members in groups[1:])
         if groups:
-            self._push_group(codec, groups[0])
+            lives = [live for _, live in groups[0]]
+            columns = {name: [live.state[name] for live in lives] for name in lives[0].state}
+            arrays = None if lives[0].array is None else [live.array for live in lives]
+            group = Node(lives[0].type, columns=columns, array=arrays)
+            self._push_group(codec, [child for child, _ in groups[0]], group)
 
-    def _push_group(self, codec: Codec, members: list[tuple[_Child, Node]]) -> None:
-        first = members[0][1]
-        lives = [live for _, live in members]
-        node = Node(first.type, count=len(members))
-        objects = [child.value for child, _ in members]
-        frame = _Frame(objects, codec, node, _common_part([child for child, _ in members]))
-        for number, (child, _) in enumerate(members):
-            frame.waiting.append((child.container, child.key, number))
-            self._memo[id(child.value)] = (frame, number)
+    def _reduce_group(self, objects: list[Any], codec: Codec) -> Node | None:
+        try:
+            return codec.reduce_group(objects, self._context)
+        except UnsupportedError:  # one by one, the place is told
+            return None
+
+    def _push_group(self, codec: Codec, members: list[_Child], live: Node) -> None:
+        node = Node(live.type, count=len(members))
+        objects = [child.value for child in members]
+        frame = _Frame(objects, codec, node, _common_part(members))
+        frame.waiting = [(child.container, child.key, number) for number, child in enumerate(members)]
+        for number, obj in enumerate(objects):
+            self._memo[id(obj)] = (frame, number)
         self._alive.extend(objects)
-        if first.array is not None:
-            node.lengths = [len(live.array) for live in lives]
-            node.array = np.concatenate([live.array for live in lives])
-        for name in first.state:
-            column = [live.state[name] for live in lives]
+        self._alive.append(live)
+        if live.array is not None:
+            node.lengths = list(map(len, live.array))
+            node.array = np.concatenate(live.array)
+        for name, column in live.columns.items():
             self._add_column(frame, name, column)
         if not node.columns and not node.lengths:  # so that a group is no larger than what it stands in
             name = next(iter(node.state))
@@ -290,9 +303,7 @@ class _Walk:
     def _add_column(self, frame: _Frame, name: str, column: list[Any]) -> None:
         node, first = frame.node, column[0]
         if all_inline(column):
-            if all(value is first or (type(value) is type(first) and value == first) for value in column) and not (
-                type(first) is float and first == 0
-            ):
+            if _are_one(column):
                 node.state[name] = first
                 return
             node.state[name] = None
@@ -336,12 +347,18 @@ class _Walk:
         return error
 
 
+def _are_one(values: list[Any]) -> bool:
+    """Whether inline values are one value and one type; the two zeros are two."""
+    first = values[0]
+    if any(type(value) is not type(first) or value != first for value in values):
+        return False
+    return type(first) is not float or first != 0 or len({math.copysign(1, value) for value in values}) == 1
+
+
 #: Problems that are collected.
 _PROBLEMS = 100
 #: Fewer like objects than these stand alone: a group would save nothing.
 _GROUP_MIN = 8
-#: A larger array stands alone: to join it to others would be to copy it.
-_GROUPED_ARRAY_BYTES_MAX = 2**20
 
 
 def _signature(live: Node) -> Any:
@@ -351,7 +368,7 @@ def _signature(live: Node) -> Any:
     array = live.array
     if array is None:
         return (live.type, tuple(live.state))
-    if not array.ndim or array.nbytes > _GROUPED_ARRAY_BYTES_MAX:
+    if not array.ndim or array.nbytes > GROUPED_BYTES_MAX:
         return None
     return (live.type, tuple(live.state), array.dtype, array.shape[1:])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -12,13 +12,15 @@ import msgspec
 
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
+from keepfit.codecs.inline import all_inline
+from keepfit.codecs.sklearn_seam import bisecting_step
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
 from keepfit.graph import Node
 
 __all__ = ["TRANSIENT", "EstimatorCodec", "find", "supported_releases"]
 
-#: Attributes that mean nothing outside the process that set them, or that `keepfit.codecs.policy` sets anew.
+#: Attributes that mean nothing outside the process that set them, or that their codec sets anew.
 TRANSIENT = frozenset({"_stop_words_id", "_kmeans_single"})
 
 #: Modules of codecs for classes whose state is more than attributes, or reaches compiled code.
@@ -106,7 +108,26 @@ class EstimatorCodec(CyclicCodec):
         broken = _broken_constraint(self.cls, state)
         if broken:
             raise UnsupportedError(f"{broken}. scikit-learn would refuse to fit it, and load would refuse to build it")
+        try:
+            policy.check_excess(self.name, state)
+        except InvalidStateError as error:
+            raise UnsupportedError(f"{error.message}; load would refuse it") from None
         return Node(self.name, state)
+
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        """Members with the same attributes as columns, each distinct parameter looked at once."""
+        first = self.reduce(objects[0], context).state
+        names = tuple(objects[0].__dict__)
+        if any(tuple(obj.__dict__) != names for obj in objects):
+            return None
+        columns = {name: [obj.__dict__[name] for obj in objects] for name in first}
+        for name in self._parameters & columns.keys():
+            for value in _distinct(columns[name]):
+                if _broken_constraint(self.cls, {name: value}):
+                    return None
+        if any(value is not first[name] for name in policy.LOOKED_AT & columns.keys() for value in columns[name]):
+            return None
+        return Node(self.name, columns=columns)
 
     def new(self, node: Node, context: Building) -> Any:
         cls: Any = self.cls
@@ -115,7 +136,7 @@ class EstimatorCodec(CyclicCodec):
     def fill(self, obj: Any, node: Node, context: Building) -> None:
         if node.items or node.keys or node.array is not None:
             raise InvalidStateError(f"{self.name} has attributes only")
-        self._check_names(node.state, context)
+        self.check_names(node.state, context)
         self._check_parameters(node.state, context)
         self._set(obj, node.state, context)
 
@@ -123,25 +144,42 @@ class EstimatorCodec(CyclicCodec):
         """Members have the same attributes, so names and shared parameters are checked once."""
         if group.array is not None:
             raise InvalidStateError(f"{self.name} has attributes only")
-        self._check_names(group.state, context)
-        names = tuple(group.columns)
-        self._check_parameters(
-            {name: value for name, value in group.state.items() if name not in group.columns}, context
-        )
-        differing = self._parameters.intersection(names)
+        self.check_names(group.state, context)
+        columns = group.columns
+        self._check_parameters({name: value for name, value in group.state.items() if name not in columns}, context)
+        for name in self._parameters & columns.keys():
+            for value in _distinct(columns[name]):
+                self._check_parameters({name: value}, context)
+        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        if policy.LOOKED_AT.isdisjoint(columns):
+            common = self._usable(group.state, context)
+            states = [{**common, **row} for row in rows]
+        else:
+            states = [self._usable({**group.state, **row}, context) for row in rows]
+        check = _checks().get(self.name)
+        if check is not None:
+            check.group(states, columns.keys())
         cls: Any = self.cls
         objects = []
-        for values in zip(*group.columns.values(), strict=True):
-            state = dict(group.state)
-            state.update(zip(names, values, strict=True))
-            if differing:
-                self._check_parameters({name: state[name] for name in differing}, context)
+        for state in states:
             obj = cls.__new__(cls)
-            self._set(obj, state, context)
+            obj.__dict__ = state
             objects.append(obj)
         return objects
 
-    def _check_names(self, state: dict[str, Any], context: Building) -> None:
+    def leaves_unread(self, field: str) -> bool:
+        return field not in self._parameters and _checks()[self.name].leaves_unread(field)
+
+    def check_names(self, state: Mapping[str, Any], context: Building) -> None:
+        """Refuse attributes that the class does not have, or not in the release that wrote them.
+
+        Raises
+        ------
+        VersionError
+            If the running release would read the state in another way than the one that wrote it.
+        InvalidStateError
+            If an attribute is unknown or a parameter is missing.
+        """
         self._check_release(state, context)
         if not state.keys() <= self._attributes:
             raise InvalidStateError(f"{self.name} has no attribute {min(state.keys() - self._attributes)!r}")
@@ -161,18 +199,21 @@ class EstimatorCodec(CyclicCodec):
         raise InvalidStateError(broken)
 
     def _set(self, obj: Any, state: dict[str, Any], context: Building) -> None:
-        state = policy.apply(self.name, state, context)
+        state = self._usable(state, context)
         check = _checks().get(self.name)
         if check is not None:
             check(state, context)
         obj.__dict__.update(state)
+
+    def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
+        return policy.apply(self.name, state, context)
 
     def check_again(self, obj: Any, context: Building) -> None:
         state = dict(obj.__dict__)
         self._check_parameters(state, context)
         self._set(obj, state, context)
 
-    def _check_release(self, state: dict[str, Any], context: Building) -> None:
+    def _check_release(self, state: Mapping[str, Any], context: Building) -> None:
         """Refuse a state that the running release would read in another way than the one that wrote it."""
         written, running = context.versions.get("scikit-learn", ""), running_version("scikit-learn")
         if written == running or short_version(written) == short_version(running):
@@ -194,6 +235,45 @@ class EstimatorCodec(CyclicCodec):
                 f"{self.name} was written under scikit-learn {written}, and its {what} is not what scikit-learn "
                 f"{running} expects. Load it under {written}, or fit it again"
             )
+
+
+def _distinct(column: list[Any]) -> Iterable[Any]:
+    """The values of a column, each once where that is quick to tell."""
+    return {(type(value), value): value for value in column}.values() if all_inline(column) else column
+
+
+class _BisectingCodec(EstimatorCodec):
+    """``BisectingKMeans``, which holds the function it clusters with: no file may name that."""
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        return Codec.build_group(self, group, context)  # the function follows from what may differ
+
+    def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
+        state = super()._usable(state, context)
+        if "_bisecting_tree" not in state:
+            return state
+        return {**state, "_kmeans_single": bisecting_step(state.get("algorithm"), state.get("n_clusters"))}
+
+
+class _ElsewhereCodec(EstimatorCodec):
+    """A class that other releases of scikit-learn have, and the running one has not."""
+
+    def __init__(self, name: str, releases: list[tuple[int, int]]) -> None:
+        super().__init__(name, Entry((), ()))
+        known = " and ".join(f"{major}.{minor}" for major, minor in releases)
+        self._message = (
+            f"the running scikit-learn {running_version('scikit-learn')} has no {name}; {known} has it. "
+            "Load the file there, or fit the model again"
+        )
+
+    def new(self, node: Node, context: Building) -> Any:
+        raise VersionError(self._message)
+
+    def check_names(self, state: Mapping[str, Any], context: Building) -> None:
+        raise VersionError(self._message)
+
+
+_SPECIAL: dict[str, type[EstimatorCodec]] = {"sklearn.cluster.BisectingKMeans": _BisectingCodec}
 
 
 def _broken_constraint(cls: type, state: dict[str, Any]) -> str:
@@ -225,7 +305,10 @@ def _checks() -> Mapping[str, Any]:
 @cache
 def _codec(name: str) -> Codec | None:
     entry = _table(_running()).get(name)
-    return EstimatorCodec(name, entry) if entry is not None else None
+    if entry is not None:
+        return _SPECIAL.get(name, EstimatorCodec)(name, entry)
+    elsewhere = [release for release in supported_releases() if name in _table(release)]
+    return _ElsewhereCodec(name, elsewhere) if elsewhere else None
 
 
 def find(name: str) -> Codec | None:

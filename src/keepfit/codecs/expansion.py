@@ -8,6 +8,7 @@ estimators, and the containers in them, are counted with what they hold, each ti
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from operator import countOf
 from typing import Any
 
 from keepfit.errors import InvalidStateError
@@ -46,14 +47,14 @@ def check_expansion(nodes: Sequence[Node]) -> None:
     parts: dict[int, int] = {}  # of objects that have any
     first = 0
     for node in nodes:
-        if node.type not in _WITHOUT_PARTS:
+        if node.array is None and node.type not in _WITHOUT_PARTS:
             most = _count(node, first, parts)
             if most > limit and node.type.startswith("sklearn."):
                 raise InvalidStateError(f"a {node.type} of more than {limit:,} parts, most of them the same ones again")
         first += node.count
 
 
-#: What refers to arrays and dtypes only.
+#: What refers to arrays and dtypes only; so does whatever has an array itself.
 _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
 
 
@@ -62,7 +63,7 @@ def _count(node: Node, first: int, parts: dict[int, int]) -> int:
     common = 1 + _sum(parts, first, node.state.values()) + _sum(parts, first, node.items)
     counts = [common] * node.count
     for column in node.columns.values():
-        if Ref in set(map(type, column)):
+        if countOf(map(type, column), Ref):
             for place, value in enumerate(column):
                 if type(value) is Ref and value.index < first:
                     counts[place] += parts.get(value.index, 1)
@@ -77,6 +78,6 @@ _MANY = 2**62
 
 def _sum(parts: dict[int, int], first: int, values: Collection[Any]) -> int:
     """How many parts some values are, each counted with all that it holds."""
-    if Ref not in set(map(type, values)):
+    if not countOf(map(type, values), Ref):
         return 0
     return sum(parts.get(value.index, 1) for value in values if type(value) is Ref and value.index < first)

@@ -9,13 +9,26 @@ from typing import Any
 
 import numpy as np
 
+from keepfit.codecs.codec import Building
 from keepfit.errors import InvalidStateError
 from keepfit.graph import Node
 
-__all__ = ["LONG", "gaps_of", "note_strides", "with_strides"]
+__all__ = ["LONG", "check_shape", "gaps_of", "note_strides", "with_strides"]
 
 #: How much memory a view may span: this many bytes, or this many times what it holds, whichever is more.
 _SPAN_BYTES, _SPAN_RATIO = 2**20, 64
+
+
+def check_shape(shape: tuple[Any, ...], context: Building) -> None:
+    """Refuse a shape that is not one, or that has more dimensions or bytes than an array can have."""
+    if (
+        type(shape) is not tuple
+        or len(shape) > context.limits.dimensions
+        or any(type(length) is not int or length < 0 for length in shape)
+    ):
+        raise InvalidStateError(f"{shape!r} is not a shape")
+    if math.prod(length for length in shape if length) >= 2**56:
+        raise InvalidStateError("an array is larger than any memory")
 
 
 def note_strides(array: Any, node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from numbers import Integral
 from typing import Any, TypeGuard
 
@@ -10,10 +11,18 @@ import numpy as np
 
 from keepfit.codecs.codec import Building
 from keepfit.codecs.patterns import ends_soon
-from keepfit.codecs.sklearn_seam import bisecting_step
 from keepfit.errors import InvalidStateError, UntrustedError
 
-__all__ = ["ITERATIONS_MAX", "N_JOBS_MAX", "THREADS_MAX", "VERBOSE_MAX", "apply", "check_bound"]
+__all__ = [
+    "ITERATIONS_MAX",
+    "LOOKED_AT",
+    "N_JOBS_MAX",
+    "THREADS_MAX",
+    "VERBOSE_MAX",
+    "apply",
+    "check_bound",
+    "check_excess",
+]
 
 #: Processes or threads past these are more than this machine can use, and starting thousands takes it down.
 N_JOBS_MAX = max(16, 2 * (os.cpu_count() or 1))
@@ -45,6 +54,13 @@ _ARGUMENTS = (
     "metric_params", "effective_metric_params_", "kernel_params", "pairwise_kernels_kwargs", "kw_args", "inv_kw_args",
     "_kwargs",
 )  # fmt: skip
+_WORDS = ("input", "ngram_range", "token_pattern")
+_COUNTED = ("n_jobs", "verbose", "_n_threads", "n_threads")
+#: Every attribute that `apply` looks at: what members of a group share otherwise is looked at once.
+LOOKED_AT = frozenset(
+    ["memory", *_WORDS, *_COUNTED, *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())]
+    + [parameter for parameters in _ITERATING.values() for parameter in parameters]
+)
 
 
 def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]:
@@ -74,13 +90,11 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
             changed[parameter] = most if value > 0 else least  # all processors but a thousand are one
     _bound(state, ("_n_threads", "n_threads"), THREADS_MAX, changed)
     _bound(state, _ITERATING.get(name, ()), ITERATIONS_MAX, changed)
-    _refuse_excess(name, state)
+    check_excess(name, state)
     if changed:
         for parameter, value in changed.items():
             context.changes.append(f"{name}: {parameter} was set to {value!r}")
         state = {**state, **changed}
-    if name == "sklearn.cluster.BisectingKMeans" and "_bisecting_tree" in state:
-        state = {**state, "_kmeans_single": bisecting_step(state.get("algorithm"), state.get("n_clusters"))}
     return state
 
 
@@ -91,9 +105,6 @@ def _check_words(name: str, state: dict[str, Any], context: Building) -> None:
             f"{name} finds words by a regular expression that may run for ever: {pattern[:80]!r}. "
             "If you know and trust who wrote it, pass allow={'patterns'}"
         )
-    lengths = state.get("ngram_range")
-    if type(lengths) is tuple and any(_is_whole(length) and length > _NGRAM_MAX for length in lengths):
-        raise InvalidStateError(f"{name} makes n-grams of up to {lengths!r} words, over {_NGRAM_MAX}")
 
 
 #: All n-grams of a text are in memory at once: of a long text and without a bound, far more than there is.
@@ -111,7 +122,17 @@ def _is_whole(value: Any) -> TypeGuard[int]:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
-def _refuse_excess(name: str, state: dict[str, Any]) -> None:
+def check_excess(name: str, state: Mapping[str, Any]) -> None:
+    """Refuse parameters with which an object takes more memory, time or threads than any honest one does.
+
+    Raises
+    ------
+    InvalidStateError
+        What `dump` would not keep, and `load` does not build.
+    """
+    lengths = state.get("ngram_range")
+    if type(lengths) is tuple and any(_is_whole(length) and length > _NGRAM_MAX for length in lengths):
+        raise InvalidStateError(f"{name} makes n-grams of up to {lengths!r} words, over {_NGRAM_MAX}")
     parameter, most = _SIZES.get(name, ("", 0))
     if parameter and _is_whole(state.get(parameter)) and state[parameter] > most:
         raise InvalidStateError(f"{parameter}={state[parameter]:,} of {name} is more than {most:,}")
@@ -126,7 +147,7 @@ def _refuse_excess(name: str, state: dict[str, Any]) -> None:
             )
 
 
-def _check_arguments(what: str, given: dict[str, Any], *, is_checked: bool = False) -> None:
+def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = False) -> None:
     """Refuse arguments by name with which a function of the closed table is no longer harmless.
 
     Norms of rows and inverse covariances reach compiled code that does not look at their shape; counts of repetitions

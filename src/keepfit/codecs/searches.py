@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -19,17 +20,19 @@ class _SearchCodec(EstimatorCodec):
     """A search is kept without its store: that is a place of one machine, its URL may hold a password, and a file
     must not say where to write."""
 
+    groups = False
+
     def reduce(self, obj: Any, context: Reducing) -> Node:
         node = super().reduce(obj, context)
         node.state["store"] = None
         return node
 
-    def _set(self, obj: Any, state: dict[str, Any], context: Building) -> None:
+    def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
         if state["store"] is not None:
             raise InvalidStateError("a search in a file has no store")
-        super()._set(obj, state, context)
+        return super()._usable(state, context)
 
-    def _check_release(self, state: dict[str, Any], context: Building) -> None:
+    def _check_release(self, state: Mapping[str, Any], context: Building) -> None:
         """Its state does not depend on scikit-learn's release; what it holds is checked by itself."""
 
 

@@ -53,16 +53,17 @@ def broken_constraint(cls: type, state: dict[str, Any]) -> tuple[str, str] | Non
     -----
     What a scalar was once found to satisfy is remembered, so that the members of an ensemble cost a look-up each.
     """
-    for name, constraints in _constraints(cls).items():
-        if name not in state:
+    table = _constraints(cls)
+    for name, value in state.items():
+        constraints = table.get(name)
+        if constraints is None:
             continue
-        value = state[name]
         key = (cls, name, type(value), value) if type(value) in INLINE_TYPES else None
         if key is not None and key in _satisfied:
             continue
         if not any(constraint.is_satisfied_by(value) for constraint in constraints):
             return name, " or ".join(str(constraint) for constraint in constraints if not constraint.hidden)
-        if key is not None and len(_satisfied) < 100_000:
+        if key is not None and len(_satisfied) < 100_000 and (type(value) is not str or len(value) < 100):
             _satisfied.add(key)
     return None
 

@@ -241,6 +241,11 @@ class _Partial(Codec):
             check_attribute_names(attributes, UnsupportedError)
             state["attributes"] = attributes
         _check_partial_depth(obj.func, UnsupportedError)
+        try:
+            policy.check_bound(obj.func, obj.args)
+            policy.check_excess("functools.partial", obj.keywords)
+        except InvalidStateError as error:
+            raise UnsupportedError(f"{error.message}, so load would refuse it; bind the rest without it") from None
         return Node("functools.partial", state)
 
     def build(self, node: Node, context: Building) -> Any:

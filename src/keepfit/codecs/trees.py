@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keepfit.codecs.codec import Building, Codec, Reducing, check_fields, members_of
+from keepfit.codecs.codec import Building, Codec, Reducing, check_columns, check_fields
 from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
 from keepfit.errors import InvalidStateError, VersionError
 from keepfit.graph import Node
@@ -26,6 +26,9 @@ class _Tree(Codec):
         _, (n_features, n_classes, n_outputs), state = obj.__reduce__()
         dtype = state["nodes"].dtype
         nodes = state["nodes"].view(context.shared.setdefault(("tree nodes", dtype), dtype))
+        values = state["values"].view()
+        # The tree takes a copy for itself. So load need not make one that can be written to.
+        nodes.flags.writeable = values.flags.writeable = False
         return Node(
             "sklearn.tree._tree.Tree",
             {
@@ -34,29 +37,42 @@ class _Tree(Codec):
                 "n_outputs": n_outputs,
                 "max_depth": state["max_depth"],
                 "nodes": nodes,
-                "values": state["values"],
+                "values": values,
             },
         )
 
+    def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
+        states = [self.reduce(obj, context).state for obj in objects]
+        columns = {name: [state[name] for state in states] for name in _FIELDS}
+        return Node("sklearn.tree._tree.Tree", columns=columns)
+
     def build(self, node: Node, context: Building) -> Any:
-        return self._built([check_fields(node, **_FIELDS)])[0]
+        return self._built([[value] for value in check_fields(node, **_FIELDS)], context)[0]
 
     def build_group(self, group: Node, context: Building) -> list[Any]:
-        return self._built([check_fields(member, **_FIELDS) for member in members_of(group)])
+        return self._built(check_columns(group, **_FIELDS), context)
 
-    def _built(self, rows: list[list[Any]]) -> list[Any]:
+    def _built(self, columns: list[list[Any]], context: Building) -> list[Any]:
         make = tree_class()
-        _check_nodes(rows)
+        all_features, _, _, depths, all_nodes, _ = columns
+        _check_nodes(all_features, depths, all_nodes)
+        _check_used_once(all_nodes, context)
         trees = []
-        widths: dict[bytes, int] = {}
-        for n_features, n_classes, n_outputs, max_depth, nodes, values in rows:
-            width = widths.get(n_classes.tobytes())
-            if width is None or n_classes.shape != (n_outputs,):
-                width = widths[n_classes.tobytes()] = _check_outputs(n_classes, n_outputs)
+        widths: dict[bytes, int] = {}  # by the octets of n_classes, whose dtype and shape are looked at each time
+        for n_features, n_classes, n_outputs, max_depth, nodes, values in zip(*columns, strict=True):
+            if n_classes.dtype != np.intp or n_classes.shape != (n_outputs,):
+                raise InvalidStateError("a tree has a number of classes for each output")
+            classes = n_classes.tobytes()
+            width = widths.get(classes)
+            if width is None:
+                width = widths[classes] = _width(n_classes)
             if values.dtype != np.float64 or values.shape != (len(nodes), n_outputs, width):
                 raise InvalidStateError("a tree has one value for each node, output and class")
             tree = make(n_features, n_classes, n_outputs)
             tree.__setstate__({"max_depth": max_depth, "node_count": len(nodes), "nodes": nodes, "values": values})
+            # The compiled walk trusts the children, which have been checked. It starts counting at 1.
+            if len(nodes) >= _LARGE and tree.compute_node_depths().max() != max_depth + 1:
+                raise InvalidStateError("the depth of a tree is not what its nodes say")
             trees.append(tree)
         return trees
 
@@ -72,54 +88,59 @@ _FIELDS: dict[str, Any] = {
 
 #: Trees are checked together up to this many nodes: numpy's cost per call is shared, and the copy stays small.
 _NODES_TOGETHER = 20_000
+#: The depths of a tree of so many nodes are walked by itself; below, those of many trees are worked out together.
+_LARGE = 500
 
 
-def _check_outputs(n_classes: NDArray[Any], n_outputs: int) -> int:
-    if n_classes.dtype != np.intp or n_classes.shape != (n_outputs,) or n_outputs < 1 or n_classes.min() < 1:
+def _width(n_classes: NDArray[Any]) -> int:
+    """How many values a node has for each output."""
+    if not n_classes.size or n_classes.min() < 1:
         raise InvalidStateError("a tree has outputs, and at least one class for each")
     return int(n_classes.max())
 
 
-def _check_nodes(rows: list[list[Any]]) -> None:
+def _check_used_once(all_nodes: list[NDArray[Any]], context: Building) -> None:
+    """A tree takes a copy of its nodes: a small file could name large ones for any number of trees."""
+    used = context.memo.setdefault("nodes of trees", set())
+    before = len(used)
+    used.update(map(id, all_nodes))
+    if len(used) != before + len(all_nodes):
+        raise InvalidStateError("two trees have the same array of nodes")
+
+
+def _check_nodes(n_features: list[int], max_depth: list[int], nodes: list[NDArray[Any]]) -> None:
     """Check the nodes of trees, many trees at a time."""
     dtype = tree_node_dtype()
-    together: list[list[Any]] = []
-    count = 0
-    for row in rows:
-        nodes = row[4]
-        if nodes.dtype != dtype:
-            raise VersionError(
-                "the nodes of this tree have the fields of another scikit-learn release: "
-                f"{', '.join(nodes.dtype.names or ())}"
-            )
-        if nodes.ndim != 1 or not len(nodes) or row[0] < 0:
-            raise InvalidStateError("a tree has at least one node, and no negative number of features")
-        together.append(row)
-        count += len(nodes)
-        if count >= _NODES_TOGETHER:
-            _check_trees(together)
-            together, count = [], 0
-    if together:
-        _check_trees(together)
+    for found in {id(one.dtype): one.dtype for one in nodes}.values():
+        if found != dtype:
+            fields = ", ".join(found.names or ())
+            raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
+    if min(map(len, nodes)) < 1 or min(n_features) < 0 or any(one.ndim != 1 for one in nodes):
+        raise InvalidStateError("a tree has at least one node, and no negative number of features")
+    start = count = 0
+    for stop, one in enumerate(nodes, 1):
+        count += len(one)
+        if count >= _NODES_TOGETHER or stop == len(nodes):
+            _check_trees(n_features[start:stop], max_depth[start:stop], nodes[start:stop])
+            start, count = stop, 0
 
 
-def _check_trees(rows: list[list[Any]]) -> None:
+def _check_trees(all_features: list[int], max_depth: list[int], trees: list[NDArray[Any]]) -> None:
     """Raise unless the nodes of each of these are one tree of the depth and the features it claims."""
-    dtype = rows[0][4].dtype
+    dtype = trees[0].dtype
     raw = np.dtype((np.void, dtype.itemsize))  # concatenating structured arrays would pack their dtype anew
-    nodes = np.concatenate([np.ascontiguousarray(row[4]).view(raw) for row in rows]).view(dtype)
-    counts = np.array([len(row[4]) for row in rows])
+    nodes = np.concatenate([one.view(raw) for one in trees]).view(dtype)
+    counts = np.array([len(one) for one in trees])
     starts = np.cumsum(counts) - counts
     left, right = nodes["left_child"], nodes["right_child"]
     inner = np.flatnonzero(left != _LEAF)
     above = check_children(inner, left, right, starts, counts)
     if inner.size:
         feature = nodes["feature"][inner]
-        n_features = np.repeat(np.array([row[0] for row in rows]), counts)[inner]
+        n_features = np.repeat(np.array(all_features), counts)[inner]
         if feature.min() < 0 or (feature >= n_features).any():
             raise InvalidStateError("a tree splits on a feature it does not have")
-    depths = np.maximum.reduceat(depth_of(above), starts)
-    if (depths != np.array([row[3] for row in rows])).any():
+    if counts.min() < _LARGE and (np.maximum.reduceat(depth_of(above), starts) != np.array(max_depth)).any():
         raise InvalidStateError("the depth of a tree is not what its nodes say")
 
 
@@ -155,16 +176,17 @@ def check_children(
     above = np.arange(total)
     if not inner.size:
         return above
-    start = np.repeat(starts, counts)[inner]
-    last = np.repeat(starts + counts, counts)[inner]
-    if max(left[inner].max(), right[inner].max()) >= total:  # before they are added to, so that nothing overflows
+    tree = np.repeat(np.arange(len(starts)), counts)[inner]
+    lefts, rights = left[inner], right[inner]
+    if max(lefts.max(), rights.max()) >= total:  # before they are added to, so that nothing overflows
         raise InvalidStateError("a node of a tree has a child that is not there")
-    lefts, rights = left[inner] + start, right[inner] + start
-    if (lefts <= inner).any() or (rights <= inner).any() or (lefts >= last).any() or (rights >= last).any():
+    start = starts[tree]
+    lefts, rights = lefts + start, rights + start
+    if (np.minimum(lefts, rights) <= inner).any() or (np.maximum(lefts, rights) >= (starts + counts)[tree]).any():
         raise InvalidStateError("a node of a tree has a child that is not after it, or not there")
     above[lefts] = inner
     above[rights] = inner
-    if np.count_nonzero(above != np.arange(total)) != total - len(starts):
+    if np.count_nonzero(above == np.arange(total)) != len(starts):
         raise InvalidStateError("a node of a tree has two parents")
     return above
 

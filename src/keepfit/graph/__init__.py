@@ -17,7 +17,18 @@ dates, complex, Fortran order) says so in its node's state.
 """
 
 from keepfit.graph.limits import LIMITS, Limits
-from keepfit.graph.nodes import INLINE_TYPES, PLAIN_DTYPES, Graph, Node, Ref, Value, first_objects, from_json, to_json
+from keepfit.graph.nodes import (
+    INLINE_TYPES,
+    PLAIN_DTYPES,
+    Graph,
+    Node,
+    Packed,
+    Ref,
+    Value,
+    first_objects,
+    from_json,
+    to_json,
+)
 
 __all__ = [
     "INLINE_TYPES",
@@ -26,6 +37,7 @@ __all__ = [
     "Graph",
     "Limits",
     "Node",
+    "Packed",
     "Ref",
     "Value",
     "first_objects",

@@ -23,18 +23,22 @@ class Limits:
         Arrays in a graph.
     group_fields : int, default=1_000_000
         Fields that the groups of a graph may expand to, besides 8 for each byte of it.
+    unpacked_bytes : int, default=2**36
+        What the compressed arrays of a file unpack to, together.
+    unpacked_ratio : int, default=1_000
+        The same, for each byte that they are stored in, besides 64 MiB that every file may unpack to.
     dimensions : int, default=32
         Dimensions of one array (numpy's own bound in its oldest supported release).
     key_size : int, default=10_000
         Values that one dict key or set element may expand to when it is hashed; shared tuples count each time.
     equal_hashes : int, default=64
         Keys of one dict, or elements of one set, that may share a hash.
-    unpacked_bytes : int, default=4_000_000_000
+    pickle_unpacked_bytes : int, default=4_000_000_000
         What a compressed pickle or joblib file may unpack to.
-    unpacked_ratio : int, default=200
-        How many times its size a compressed file may unpack to, where that is more than `unpacked_free_bytes`.
-    unpacked_free_bytes : int, default=64_000_000
-        What any compressed file may unpack to, however small it is.
+    pickle_unpacked_ratio : int, default=200
+        How many times its size such a file may unpack to, where that is more than `pickle_unpacked_free_bytes`.
+    pickle_unpacked_free_bytes : int, default=64_000_000
+        What any such file may unpack to, however small it is.
     archive_members : int, default=10_000
         Files in a zip archive.
     pickle_opcodes : int, default=20_000_000
@@ -52,12 +56,14 @@ class Limits:
     nodes: int = 20_000_000
     arrays: int = 2_000_000
     group_fields: int = 1_000_000
+    unpacked_bytes: int = 2**36
+    unpacked_ratio: int = 1_000
     dimensions: int = 32
     key_size: int = 10_000
     equal_hashes: int = 64
-    unpacked_bytes: int = 4_000_000_000
-    unpacked_ratio: int = 200
-    unpacked_free_bytes: int = 64_000_000
+    pickle_unpacked_bytes: int = 4_000_000_000
+    pickle_unpacked_ratio: int = 200
+    pickle_unpacked_free_bytes: int = 64_000_000
     archive_members: int = 10_000
     pickle_opcodes: int = 20_000_000
     pickle_records: int = 2_000_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
+from operator import countOf
 from typing import Annotated, Any
 
 import msgspec
@@ -13,7 +14,18 @@ from numpy.typing import NDArray
 from keepfit.errors import FormatError
 from keepfit.graph.limits import LIMITS, Limits
 
-__all__ = ["INLINE_TYPES", "PLAIN_DTYPES", "Graph", "Node", "Ref", "Value", "first_objects", "from_json", "to_json"]
+__all__ = [
+    "INLINE_TYPES",
+    "PLAIN_DTYPES",
+    "Graph",
+    "Node",
+    "Packed",
+    "Ref",
+    "Value",
+    "first_objects",
+    "from_json",
+    "to_json",
+]
 
 #: Python types whose values stand in a node as they are (ints of 64 bits and finite floats only).
 INLINE_TYPES = frozenset({type(None), bool, int, float, str})
@@ -35,7 +47,7 @@ PLAIN_DTYPES = {
 }
 
 
-class Ref(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class Ref(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True, gc=False):
     """A reference to an object, by its number in the order of nodes. In JSON: ``[7]``."""
 
     index: Annotated[int, msgspec.Meta(ge=0)]
@@ -103,6 +115,34 @@ class _WireNode(Node):
     lengths: list[_Size] = []
 
 
+class Packed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How one array stands in a file when it is compressed.
+
+    Parameters
+    ----------
+    array : int
+        The array's number.
+    dtype : str
+        A key of `PLAIN_DTYPES`.
+    shape : list of int
+    row, item : int
+        Before compression the array's bytes, a matrix of rows of `row` bytes, were turned so that the first `item`
+        bytes of all rows come first, then the next of all rows, and so on. Where both are 1 they stand as they are.
+    block : int
+        This happened to so many bytes at a time; the last block may be shorter.
+    frames : list of int
+        The length of each block's Zstandard frame, bytes.
+    """
+
+    array: _Size
+    dtype: str
+    shape: list[_Size]
+    row: _Size
+    item: _Size
+    block: _Size
+    frames: list[_Size]
+
+
 class Graph(msgspec.Struct):
     """A whole object, or several under names.
 
@@ -118,6 +158,8 @@ class Graph(msgspec.Struct):
         One readable, unique name for each array (``steps.scale.mean_``).
     versions : dict of str to str
         The release of each library whose types the graph names: ``{"scikit-learn": "1.9.1"}``.
+    packed : list of Packed, default=[]
+        Which arrays are compressed in the file that the graph was read from, and how. Of no meaning for its arrays.
     """
 
     roots: dict[str, Any]
@@ -125,6 +167,7 @@ class Graph(msgspec.Struct):
     arrays: list[NDArray[Any]]
     names: list[str]
     versions: dict[str, str]
+    packed: list[Packed] = []
 
     def node_of(self, ref: Ref) -> Node:
         """The node that stands for an object, alone or with others."""
@@ -136,13 +179,15 @@ class _Document(msgspec.Struct, forbid_unknown_fields=True):
     roots: dict[str, _WireValue]
     arrays: list[str]
     nodes: list[_WireNode]
+    packed: list[Packed] = []
 
 
-class _WrittenDocument(msgspec.Struct):
+class _WrittenDocument(msgspec.Struct, omit_defaults=True):
     versions: dict[str, str]
     roots: dict[str, Any]
     arrays: list[str]
     nodes: list[Node]
+    packed: list[Packed] = []
 
 
 #: How many fields groups may expand to for each byte of the graph, besides what any graph may.
@@ -158,17 +203,18 @@ _encoder = msgspec.json.Encoder()
 def to_json(graph: Graph) -> bytes:
     """The canonical JSON of a graph, without the contents of its arrays.
 
-    Members stand in the order versions, roots, arrays, nodes; a node's empty fields are left out; no white space.
+    Members stand in the order versions, roots, arrays, nodes, packed (if any is); a node's empty fields are left out;
+    no white space.
 
     Raises
     ------
     UnicodeEncodeError
         If a string holds a lone surrogate; codecs keep such strings as bytes.
     """
-    return _encoder.encode(_WrittenDocument(graph.versions, graph.roots, graph.names, graph.nodes))
+    return _encoder.encode(_WrittenDocument(graph.versions, graph.roots, graph.names, graph.nodes, graph.packed))
 
 
-def from_json(data: bytes | memoryview, *, limits: Limits = LIMITS) -> Graph:
+def from_json(data: bytes | memoryview, *, limits: Limits = LIMITS, is_packed: bool = False) -> Graph:
     """Read a graph's JSON. Its `arrays` are left empty for the caller to fill, one for each of its `names`.
 
     What comes back is well-formed: every field of its type, refs and array numbers within their tables, each array
@@ -179,6 +225,8 @@ def from_json(data: bytes | memoryview, *, limits: Limits = LIMITS) -> Graph:
     data : bytes-like
         JSON as `to_json` writes it.
     limits : Limits, default=LIMITS
+    is_packed : bool, default=False
+        Whether it must say of some arrays that they are compressed; otherwise it must not.
 
     Raises
     ------
@@ -208,8 +256,11 @@ def from_json(data: bytes | memoryview, *, limits: Limits = LIMITS) -> Graph:
         raise FormatError(f"the groups of the graph expand to {fields:,} fields, over the limit for its length")
     if len(names) > limits.arrays:
         raise FormatError(f"the graph has {len(names):,} arrays, over the limit of {limits.arrays:,}")
-    graph = Graph(document.roots, nodes, [], names, document.versions)
+    graph = Graph(document.roots, nodes, [], names, document.versions, document.packed)
     _check_places(graph, count)
+    numbers = [each.array for each in graph.packed]
+    if bool(numbers) != is_packed or numbers != sorted(set(numbers)) or (numbers and numbers[-1] >= len(names)):
+        raise FormatError("the graph does not say which arrays are compressed, as this version of the format does")
     again = to_json(graph)
     # Numbers apart, writing again only ever leaves something out: a second name, an escape, white space, a default.
     if again != data and again.translate(None, _NUMBER_BYTES) != data.translate(None, _NUMBER_BYTES):
@@ -246,13 +297,11 @@ def _check_places(graph: Graph, node_count: int) -> None:
     if "object" not in graph.roots:
         raise FormatError("the graph has no root named 'object'")
     array_seen = bytearray(array_count)
-    values = list(graph.roots.values())
+    last = max((value.index for value in graph.roots.values() if type(value) is Ref), default=-1)
     for node in graph.nodes:
-        values += node.state.values()
-        values += node.items
-        values += node.keys
-        for column in node.columns.values():
-            values += column
+        for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
+            if countOf(map(type, values), Ref):
+                last = max(last, max([value.index for value in values if type(value) is Ref]))
         if node.keys and len(node.keys) != len(node.items):
             raise FormatError(
                 f"in the graph, a node of type {node.type[:80]!r} has {len(node.keys)} keys for {len(node.items)} items"
@@ -263,6 +312,5 @@ def _check_places(graph: Graph, node_count: int) -> None:
             array_seen[node.array] = 1
     if sum(array_seen) != array_count:
         raise FormatError("an array of the graph belongs to no node")
-    last = max((value.index for value in values if type(value) is Ref), default=-1)
     if last >= node_count:
         raise FormatError(f"the graph refers to object {last} and has {node_count:,}")

@@ -82,9 +82,10 @@ def _describe(data: Any) -> Report:
     graph, facts = artifact.read(data)
     capabilities, changes, obstacles = foresee(graph)
     tree = type_tree(graph)
+    stored = _compressed_sizes(graph)
     return Report(
         kind="keepfit",
-        format_version=_format_version(data),
+        format_version=artifact.PACKED_VERSION if graph.packed else artifact.PLAIN_VERSION,
         size_bytes=memoryview(data).nbytes,
         digest=hashlib.sha256(data).hexdigest(),
         type=tree.type,
@@ -100,25 +101,12 @@ def _describe(data: Any) -> Report:
         arrays=largest_arrays(graph),
         array_count=len(graph.arrays),
         array_bytes=sum(array.nbytes for array in graph.arrays),
+        stored_bytes=sum(stored.get(place, array.nbytes) for place, array in enumerate(graph.arrays)),
         untrusted_types=codecs.untrusted_types(graph),
         capabilities=capabilities,
         changes=changes,
         obstacles=obstacles,
     )
-
-
-class _Metadata(msgspec.Struct):
-    format_version: str
-
-
-class _Header(msgspec.Struct):
-    metadata: _Metadata = msgspec.field(name="__metadata__")
-
-
-def _format_version(data: Any) -> str:
-    view = memoryview(data).cast("B")
-    length = int.from_bytes(view[:8], "little")
-    return msgspec.json.decode(view[8 : 8 + length], type=_Header).metadata.format_version
 
 
 def _fact(facts: Mapping[str, str], name: str, kind: type[_T]) -> _T:
@@ -153,12 +141,18 @@ def largest_arrays(graph: Graph) -> tuple[ArrayInfo, ...]:
     """The largest arrays of a graph."""
     owners = {node.array: node for node in graph.nodes if node.array is not None}
     largest = heapq.nsmallest(_ARRAYS, range(len(graph.arrays)), key=lambda place: (-graph.arrays[place].nbytes, place))
-    return tuple(_array_info(graph, place, owners[place]) for place in largest)
+    stored = _compressed_sizes(graph)
+    return tuple(_array_info(graph, place, owners[place], stored) for place in largest)
 
 
-def _array_info(graph: Graph, place: int, owner: Node) -> ArrayInfo:
+def _compressed_sizes(graph: Graph) -> dict[int, int]:
+    return {packed.array: sum(packed.frames) for packed in graph.packed}
+
+
+def _array_info(graph: Graph, place: int, owner: Node, stored: dict[int, int]) -> ArrayInfo:
     shape, dtype = array_shape_and_dtype(graph, owner)
-    return ArrayInfo(graph.names[place], dtype, shape, graph.arrays[place].nbytes)
+    size = graph.arrays[place].nbytes
+    return ArrayInfo(graph.names[place], dtype, shape, size, stored.get(place, size))
 
 
 def foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obstacle, ...]]:
@@ -173,7 +167,7 @@ def foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obsta
         if not isinstance(codec, EstimatorCodec):
             continue
         try:
-            codec._check_names(node.state, context)
+            codec.check_names(node.state, context)
             needed.update(name for state in _states(node) for name in _capabilities(node.type, state, context))
         except KeepfitError as error:
             if error.message not in obstacles and len(obstacles) < _OBSTACLES:
@@ -184,12 +178,10 @@ def foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obsta
 
 def _states(node: Node) -> Iterator[dict[str, Any]]:
     """States with every value that a field of a node has, for the members of a group as well."""
-    # The policy makes a part anew where it sees this one, and imports scikit-learn for it; nothing to report there.
-    state = {name: value for name, value in node.state.items() if name != "_bisecting_tree"}
-    yield state
+    yield node.state
     for name, column in node.columns.items():
         for value in {value for value in column if type(value) is not Ref}:
-            yield {**state, name: value}
+            yield {**node.state, name: value}
 
 
 def _capabilities(name: str, state: dict[str, Any], context: Building) -> list[str]:

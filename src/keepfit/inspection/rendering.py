@@ -152,10 +152,12 @@ def _needs(report: Report) -> list[str]:
 
 
 def _arrays(report: Report) -> list[str]:
-    lines = [f"{report.array_count:,} of {_size(report.array_bytes)}"] if report.array_count else []
+    total = _sizes(report.array_bytes, report.stored_bytes)
+    lines = [f"{report.array_count:,} of {total}"] if report.array_count else []
     for array in report.arrays[:_ARRAYS]:
         shape = " x ".join(f"{length:,}" for length in array.shape) or "one value"
-        lines.append(f"  {printable(array.name, 80)}: {printable(array.dtype, 40)}, {shape}, {_size(array.size_bytes)}")
+        sizes = _sizes(array.size_bytes, array.stored_bytes)
+        lines.append(f"  {printable(array.name, 80)}: {printable(array.dtype, 40)}, {shape}, {sizes}")
     return [*lines, *_more(report.array_count - _ARRAYS, "arrays")]
 
 
@@ -185,6 +187,10 @@ def _more(count: int, what: str) -> list[str]:
 
 def _value(value: Any, limit: int = _LINE) -> str:
     return printable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), limit)
+
+
+def _sizes(size_bytes: int, stored_bytes: int) -> str:
+    return _size(size_bytes) + (f" ({_size(stored_bytes)} compressed)" if stored_bytes != size_bytes else "")
 
 
 def _size(size_bytes: int) -> str:

@@ -22,12 +22,15 @@ class ArrayInfo:
     dtype : str
     shape : tuple of int
     size_bytes : int
+    stored_bytes : int
+        What it takes in the file: less if it is compressed.
     """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     size_bytes: int
+    stored_bytes: int
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,8 @@ class Report:
         How many of each type there are, most first.
     arrays : tuple of ArrayInfo
         The largest arrays, up to 10,000.
-    array_count, array_bytes : int
-        Of all arrays.
+    array_count, array_bytes, stored_bytes : int
+        Of all arrays; what they take in the file.
     untrusted_types : dict of str to str
         The names that ``trusted=`` would need, each with the place where it is first met.
     capabilities : tuple of str
@@ -146,6 +149,7 @@ class Report:
     arrays: tuple[ArrayInfo, ...]
     array_count: int
     array_bytes: int
+    stored_bytes: int
     untrusted_types: dict[str, str] = field(default_factory=dict)
     capabilities: tuple[str, ...] = ()
     changes: tuple[str, ...] = ()

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.arrays import check_shape
 from keepfit.codecs.codec import Building, find_codec
+from keepfit.codecs.layout import check_shape
 from keepfit.errors import InvalidStateError
 from keepfit.graph import Node
 from keepfit.pickles.reading import Maker, Reader, entries_of, no_more, refused, text_of

@@ -340,7 +340,14 @@ class Store(MutableMapping[str, Any]):
         with self._database.write(alone="models") as connection:
             catalogue.rename(connection, old, new)
 
-    def export(self, name: str, file: str | os.PathLike[str] | BinaryIO, *, version: int | str | None = None) -> None:
+    def export(
+        self,
+        name: str,
+        file: str | os.PathLike[str] | BinaryIO,
+        *,
+        version: int | str | None = None,
+        compress: str | int | None = None,
+    ) -> None:
         """Write a model to a file, byte for byte what `keepfit.dump` would have written.
 
         Parameters
@@ -349,6 +356,8 @@ class Store(MutableMapping[str, Any]):
         file : str, PathLike or binary file object
         version : int or str, default=None
             A number or an alias; the newest by default.
+        compress : "zstd" or int, default=None
+            As for `keepfit.dump`.
 
         Raises
         ------
@@ -356,16 +365,21 @@ class Store(MutableMapping[str, Any]):
             If there is no such name, version or alias.
         StoreError
             If what is stored is damaged.
+        UnsupportedError
+            If there is no library to compress with.
+        ValueError
+            If `compress` is something else.
         OSError
             If the file cannot be written; one that was there stays whole.
         """
         from keepfit import artifact
 
+        level = artifact.level_of(compress)
         graph, facts = self.graph(name, version=version)
         if isinstance(file, str | os.PathLike):
-            artifact.save(graph, facts, file)
+            artifact.save(graph, facts, file, level=level)
         else:
-            artifact.write(graph, facts, file)
+            artifact.write(graph, facts, file, level=level)
 
     def close(self) -> None:
         """Close the connections. What was kept is kept without it."""

@@ -82,7 +82,7 @@ def _check_trees(trees: list[dict[str, Any]], is_categorical: Any) -> None:
             fields = ", ".join(found.names or ())
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
     raw = np.dtype((np.void, dtype.itemsize))  # concatenating structured arrays would pack their dtype anew
-    nodes = np.concatenate([np.ascontiguousarray(tree["nodes"]).view(raw) for tree in trees]).view(dtype)
+    nodes = np.concatenate([tree["nodes"].view(raw) for tree in trees]).view(dtype)
     counts = np.array([len(tree["nodes"]) for tree in trees])
     if not counts.all():
         refuse("a tree has at least one node")

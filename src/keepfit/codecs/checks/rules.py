@@ -28,7 +28,7 @@ check of its own. Capital letters are lengths, and stand for the same number thr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
@@ -53,6 +53,8 @@ __all__ = [
 State = Mapping[str, Any]
 Dims = dict[str, int]
 _Test = Callable[[Any, Dims], bool]
+#: An attribute, whether it must be there, the tests of which one must hold, and their text.
+_Rule = tuple[str, bool, tuple[_Test, ...], str]
 _Extra = Callable[[State, Dims], None]
 
 #: Up to here a number of features, outputs or components is taken at its word. Past it, an array of that length must
@@ -73,6 +75,8 @@ _KINDS = {
 }  # fmt: skip
 #: A singular value decomposition of LAPACK's may go round for ever where there is an infinity.
 _TAME = 1e150
+#: What looks at the type, dtype and shape of a value only.
+_UNREAD = re.compile(r"\s*((list\()?[fn][48]?\[|csr\[|none\s*$)")
 _TYPES: dict[str, tuple[type, ...]] = {
     "bool": (bool, np.bool_), "str": (str,), "none": (type(None),), "dict": (dict,), "list": (list,), "tuple": (tuple,),
 }  # fmt: skip
@@ -108,6 +112,10 @@ def in_range(array: Any, stop: int, start: int = 0) -> bool:
     return not array.size or bool(start <= array.min() and array.max() < stop)
 
 
+def _is_plain_count(value: Any) -> bool:
+    return is_integer(value) and 0 <= value <= COUNT_MAX
+
+
 def check_backed_counts(state: State, name: str) -> None:
     """Refuse a count past `COUNT_MAX` that no array is as long as, or that is no integer where one is looked for.
 
@@ -118,7 +126,7 @@ def check_backed_counts(state: State, name: str) -> None:
     for attribute in _COUNTS & state.keys():
         value = state[attribute]
         if is_integer(value):
-            if 0 <= value <= COUNT_MAX:
+            if _is_plain_count(value):
                 continue
             if value < 0 or not any(type(v) is np.ndarray and value in v.shape for v in state.values()):
                 refuse(f"the attribute {attribute!r} of {_last(name)} is {value:,}, which nothing in it bears out")
@@ -142,35 +150,60 @@ class Check:
     def __init__(self, name: str, rules: str = "", *extra: _Extra) -> None:
         self.name = name
         self._extra = extra
-        self._rules: list[tuple[str, bool, tuple[_Test, ...], str]] = []
+        self._rules: list[_Rule] = []
         for line in filter(None, map(str.strip, rules.splitlines())):
             attribute, _, text = line.partition(" ")
             tests = tuple(_test(part.strip()) for part in text.split("|"))
             self._rules.append((attribute.removesuffix("!"), attribute.endswith("!"), tests, text.strip()))
 
+    def leaves_unread(self, attribute: str) -> bool:
+        """Whether the contents of an attribute that is an array of floats are never looked at.
+
+        A check's functions see what its rules name, and look at arrays of integers and of anything only.
+        """
+        rule = next((text for name, _, _, text in self._rules if name == attribute), None)
+        if rule is None:
+            return not self._extra
+        return all(map(_UNREAD.match, rule.split("|")))
+
     def __call__(self, state: State, context: Building) -> None:
         """Raise `InvalidStateError` unless the attributes are as the rules say."""
-        dims: Dims = {}
-        missing = ""
-        met = False
-        for attribute, needed, tests, text in self._rules:
-            if attribute not in state:
-                if needed:
-                    missing = missing or attribute
-                continue
-            met = True
+        self.group([state], frozenset())
+
+    def group(self, members: Sequence[State], differing: Set[str]) -> None:
+        """Check several objects that have the same attributes, and the same values of all but those in `differing`.
+
+        Raises
+        ------
+        InvalidStateError
+            Unless the attributes of each are as the rules say.
+        """
+        first = members[0]
+        rules = [rule for rule in self._rules if rule[0] in first]
+        missing = next((name for name, needed, _, _ in self._rules if needed and name not in first), "")
+        common: Dims = {}
+        self._test([rule for rule in rules if rule[0] not in differing], first, common)
+        own = [rule for rule in rules if rule[0] in differing]
+        counts = [name for name in _COUNTS & first.keys() if name in differing or not _is_plain_count(first[name])]
+        for state in members:
+            dims = dict(common)
+            self._test(own, state, dims)
+            if rules:
+                if missing:
+                    refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
+                for extra in self._extra:
+                    extra(state, dims)
+            if not all(_is_plain_count(state[name]) for name in counts):
+                check_backed_counts(state, self.name)
+
+    def _test(self, rules: list[_Rule], state: State, dims: Dims) -> None:
+        for attribute, _, tests, text in rules:
             value = state[attribute]
             for test in tests:
                 if test(value, dims):
                     break
             else:
                 self._refuse(attribute, text, dims)
-        if met:
-            if missing:
-                refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
-            for extra in self._extra:
-                extra(state, dims)
-        check_backed_counts(state, self.name)
 
     def _refuse(self, attribute: str, text: str, dims: Dims) -> None:
         known = ", ".join(f"{name} = {length:,}" for name, length in dims.items() if name in text)
@@ -234,7 +267,7 @@ def _array_test(kind: str, lengths: list[Any] | None) -> _Test:
         dtype = value.dtype
         if kind != "a" and (dtype.kind not in kinds or dtype.itemsize not in sizes):
             return False
-        if kind == "t" and value.size and not float(np.abs(value).max()) <= _TAME:
+        if kind == "t" and value.size and not (value.min() >= -_TAME and value.max() <= _TAME):
             return False
         return lengths is None or _bind(lengths, value.shape, dims)
 
@@ -258,8 +291,14 @@ def _range_test(least: int, most: int) -> _Test:
 
 def _list_test(test: _Test, length: str | None) -> _Test:
     def of_list(value: Any, dims: Dims) -> bool:
-        if type(value) is not list or (length and len(value) != dims.setdefault(length, len(value))):
+        if type(value) is not list or (length and len(value) != dims.get(length, len(value))):
             return False
-        return all(test(item, dims) for item in value)
+        bound = dict(dims)  # items may bind lengths before one of them fails
+        if not all(test(item, bound) for item in value):
+            return False
+        if length:
+            bound[length] = len(value)
+        dims.update(bound)
+        return True
 
     return of_list

@@ -1,0 +1,69 @@
+"""What a file is read from, part by part: bytes in memory, or a file of the disk."""
+
+from __future__ import annotations
+
+import io
+import mmap
+import os
+from typing import Protocol
+
+import numpy as np
+
+from keepfit.errors import FormatError
+
+__all__ = ["BytesSource", "DiskFile", "FileSource", "Source"]
+
+#: What Python opens a file of the disk as, in binary mode and for reading.
+DiskFile = io.FileIO | io.BufferedReader | io.BufferedRandom
+
+
+class Source(Protocol):
+    """Bytes that can be had in parts.
+
+    Parameters
+    ----------
+    size : int
+        How many there are.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def take(self, start: int, stop: int) -> memoryview:
+        """The bytes from `start` to before `stop`, in memory that nobody else changes, aligned if `start` is."""
+
+
+class BytesSource:
+    """Bytes that are in memory: every part is a view."""
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self.size = len(data)
+
+    def take(self, start: int, stop: int) -> memoryview:
+        return self._data[start:stop]
+
+
+class FileSource:
+    """A regular file, from a place in it on: every part is read into memory of its own, which can be written to."""
+
+    def __init__(self, file: DiskFile, start: int = 0) -> None:
+        self._file = file
+        self._start = start
+        self.size = max(0, os.fstat(file.fileno()).st_size - start)
+
+    def take(self, start: int, stop: int) -> memoryview:
+        # numpy asks the system for large pages, which makes reading 100 MB three times as fast as into a bytes object.
+        buffer = memoryview(np.empty(stop - start, np.uint8).data)
+        self._file.seek(self._start + start)
+        end = 0
+        while end < len(buffer):
+            count = self._file.readinto(buffer[end:])
+            if not count:
+                raise FormatError(f"the file is cut short: it lost its end, at {start + end:,}, while it was read")
+            end += count
+        return buffer
+
+    def map(self) -> memoryview:
+        """All bytes, mapped: shared with who else maps the file until they are written to, and then this process's."""
+        return memoryview(mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_COPY))
