@@ -15,7 +15,7 @@ def numeric_errors() -> dict[str, str]:
     """What NumPy does about a division by zero, an overflow, an underflow and an invalid value: `numpy.geterr`."""
     import numpy
 
-    return dict(numpy.geterr())
+    return {what: str(how) for what, how in numpy.geterr().items()}
 
 
 def versions_text() -> str:

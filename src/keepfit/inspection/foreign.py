@@ -22,7 +22,7 @@ __all__ = ["describe"]
 
 _EMPTY: dict[str, Any] = {
     "metadata": {}, "parameters": {}, "features": [], "classes": [], "roots": ("object",), "array_count": 0,
-    "array_bytes": 0, "arrays": (), "types": {}, "versions": {}, "running": {},
+    "array_bytes": 0, "stored_bytes": 0, "arrays": (), "types": {}, "versions": {}, "running": {},
 }  # fmt: skip
 #: Archives inside archives that are opened.
 _DEPTH = 2
@@ -93,6 +93,7 @@ def _of_graph(graph: Graph, problems: list[KeepfitError]) -> dict[str, Any]:
         "arrays": largest_arrays(graph),
         "array_count": len(graph.arrays),
         "array_bytes": sum(array.nbytes for array in graph.arrays),
+        "stored_bytes": sum(array.nbytes for array in graph.arrays),
         "versions": {library: release or "(not said)" for library, release in graph.versions.items()},
         "running": {library: running_version(library) for library in graph.versions},
         "untrusted_types": untrusted,

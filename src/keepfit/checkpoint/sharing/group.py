@@ -3,8 +3,8 @@
 Each task is evaluated by scikit-learn's own function, with all its arguments: scorers, error scores, train scores and
 verbosity are scikit-learn's. Only the `fit` of its estimator is ours, set on the instance: the class's own `fit` runs
 with transformers that are fitted already (by way of a pipeline's ``memory``, which is public), and with a last step
-that takes its fitted state from a shared fit. Whatever does not go by the book, be it an error, a warning or a state that
-cannot be shared, ends in `_Plain`: the task is done again the plain way.
+that takes its fitted state from a shared fit. Whatever does not go by the book, be it an error, a warning or a state
+that cannot be shared, ends in `_Plain`: the task is done again the plain way.
 
 Tasks come in an order in which what is shared is met in one run, so one fitted state and one transformed input are held
 for each step, no more than a pipeline holds itself.
@@ -169,7 +169,7 @@ class _Evaluation:
         function, args, kwargs = member.task
         estimator = args[0] if args else kwargs["estimator"]
         self._fit_s = 0.0
-        hooks = vars(estimator)
+        hooks: dict[str, Any] = estimator.__dict__
         hooks["fit"] = _Fit(self, member, estimator)
         try:
             result, warned = call(function, args, kwargs)

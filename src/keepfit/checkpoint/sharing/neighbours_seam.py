@@ -167,7 +167,7 @@ class _Rows:
         self._values = values
         count = distances.shape[1]
         #: rows whose distances are no numbers to go by
-        self.odd: _Array = ~np.isfinite(distances).all(axis=1)
+        self.odd: _Array = np.logical_not(np.isfinite(distances).all(axis=1))
         self._ties: _Array = distances[:, 1:] == distances[:, :-1]
         differ = values[:, 1:] != values[:, :-1]
         self._mixed: _Array = self._ties & (differ if differ.ndim == 2 else differ.any(axis=2))
