@@ -107,9 +107,8 @@ def strange_values(column: pd.Series) -> list[str]:
 def close_to(name: str, names: Iterable[str]) -> str:
     """A hint for a name that is not there: those it is close to, else all."""
     everything = list(names)
-    close = difflib.get_close_matches(name, everything, n=3, cutoff=0.6)
-    if not close:
-        close = [one for one in everything if one.lower() == name.lower().strip()]
+    close = [one for one in everything if name.strip() and one.lower().startswith(name.lower().strip())][:3]
+    close = close or difflib.get_close_matches(name, everything, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(repr(clean(one)) for one in close) + "?"
     shown = ", ".join(clean(one) for one in everything[:20])
