@@ -310,11 +310,50 @@ def test_a_class_of_the_main_script_needs_that_script_and_trust(tmp_path: Path) 
         print(keepfit.load("mine.safetensors", trusted=[Mine]).value)
         """,
     )
-    assert wrote == "5\n"
+    assert wrote.startswith("5\n")
     with pytest.raises(UntrustedError, match=r"__main__\.Mine"):
         keepfit.load(tmp_path / "mine.safetensors")
-    with pytest.raises(UnsupportedError, match="cannot be imported here"):
+    with pytest.raises(UnsupportedError, match=r"cannot be imported here.*trusted=\[Mine\]"):
         keepfit.load(tmp_path / "mine.safetensors", trusted=["__main__.Mine"])
+
+
+def test_a_class_of_the_main_script_loads_elsewhere_when_the_class_itself_is_given(tmp_path: Path) -> None:
+    script = """
+        import warnings
+        import keepfit
+        class Mine:
+            def __init__(self): self.value = 5
+        def double(number): return 2 * number
+        with warnings.catch_warnings(record=True) as caught:
+            keepfit.dump([Mine(), double], "mine.safetensors")
+            with keepfit.Store("state.db") as store:
+                store["mine"] = Mine()
+        print([str(one.message).partition(" is ")[0] for one in caught])
+        """
+    assert run(tmp_path, script) == "['Mine, double', 'Mine']\n"
+
+    Mine = type("Mine", (), {"__module__": __name__, "__qualname__": "Mine"})
+    Other = type("Mine", (), {"__module__": "elsewhere", "__qualname__": "Mine"})
+    made, function = keepfit.load(tmp_path / "mine.safetensors", trusted=[Mine, double])
+    assert (type(made), made.value, function) == (Mine, 5, double)
+    with keepfit.Store(tmp_path / "state.db") as store:
+        assert type(store.load("mine", trusted=Mine)) is Mine
+        with pytest.raises(UntrustedError, match=r"pass the class itself: trusted=\[Mine\]"):
+            store.load("mine", trusted=[Mine, Other])
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def test_one_class_or_name_is_trusted_without_a_list(tmp_path: Path) -> None:
+    keepfit.dump(Outside(), tmp_path / "one.safetensors")
+    assert type(keepfit.load(tmp_path / "one.safetensors", trusted=Outside)) is Outside
+    assert type(keepfit.load(tmp_path / "one.safetensors", trusted=f"{__name__}.Outside")) is Outside
+
+
+class Outside:
+    pass
 
 
 def test_a_class_of_the_main_script_comes_back_anywhere_as_code(tmp_path: Path) -> None:
