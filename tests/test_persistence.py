@@ -408,6 +408,36 @@ def test_metadata_is_shown_and_leaves_the_object_alone(model: Pipeline) -> None:
     assert keepfit.dumps(keepfit.loads(data)) == keepfit.dumps(model)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (np.bool_(True), True),
+        (np.int64(-5), -5),
+        (np.uint64(2**64 - 1), 2**64 - 1),
+        (np.float32(0.1), float(np.float32(0.1))),
+        (np.float64(0.1), 0.1),
+        ([np.int8(1), {"deep": np.float16(0.5)}], [1, {"deep": 0.5}]),
+    ],
+)
+def test_scalars_of_numpy_are_kept_as_the_numbers_they_are(given: Any, kept: Any) -> None:
+    found = keepfit.inspect(keepfit.dumps(0, metadata={"value": given})).metadata["value"]
+    assert (found, type(found)) == (kept, type(kept))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "place"),
+    [
+        ({"acc": np.float64("nan")}, r"metadata\['acc'\] is a float"),
+        ({"acc": np.longdouble(1) / 3}, r"metadata\['acc'\] is a longdouble"),
+        ({"acc": np.zeros(3)}, r"metadata\['acc'\] is a ndarray"),
+        ({"a": [0, {"b": (1,)}]}, r"metadata\['a'\]\[1\]\['b'\] is a tuple"),
+    ],
+)
+def test_metadata_that_cannot_be_kept_is_named(metadata: Any, place: str) -> None:
+    with pytest.raises(UnsupportedError, match=place):
+        keepfit.dumps(0, metadata=metadata)
+
+
 @pytest.mark.parametrize("metadata", [{1: 2}, {"a": object()}, {"a": float("nan")}, {"a": (1, 2)}, [1], {"a": b"x"}])
 def test_metadata_that_json_cannot_hold_exactly_is_refused(model: Pipeline, metadata: Any) -> None:
     with pytest.raises(UnsupportedError, match="metadata="):

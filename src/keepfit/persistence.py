@@ -44,7 +44,8 @@ def dump(
         Where to. A path is replaced as a whole or not at all, whatever happens meanwhile. ``scheme://`` places are
         opened by fsspec.
     metadata : mapping of str to JSON-able, default=None
-        Your own facts about it, such as ``{"accuracy": 0.97}``; `keepfit.inspect` shows them.
+        Your own facts about it, such as ``{"accuracy": 0.97}``; `keepfit.inspect` shows them. Scalars of NumPy are kept
+        as the numbers they are.
     sample : array-like of shape (n_samples, n_features), default=None
         A few rows to keep with what the model gives for them; `keepfit.verify` replays them.
     allow : collection of str, default=()
