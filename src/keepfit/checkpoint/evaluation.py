@@ -162,7 +162,7 @@ class _Call:
 
     def _record(self, number: int, result: Any, warned: list[Warned]) -> FinishedTask | None:
         """What is kept of a result; None if it cannot be."""
-        outcome = sklearn_seam.outcome_of(self._kind, result)
+        outcome = sklearn_seam.outcome_of(self._kind, result, warned)
         self._counts.add_score(None if outcome.failure else outcome.score)
         self._counts.failed += outcome.failure is not None
         name, arguments = self._names[number], self._arguments[number]
