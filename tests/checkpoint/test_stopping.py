@@ -18,8 +18,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.model_selection import cross_val_score
+from sklearn.tree import DecisionTreeClassifier
 
 import keepfit
+from keepfit.errors import StoreError
 
 CHILD = Path(__file__).parent / "search_child.py"
 TASKS = 160
@@ -251,3 +254,16 @@ def test_a_forked_worker_ends_on_sigterm(store) -> None:
                 os._exit(1)
     os.kill(pid, signal.SIGTERM)
     assert os.WTERMSIG(os.waitpid(pid, 0)[1]) == signal.SIGTERM
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_store_that_is_deleted_during_a_search_is_an_error(n_jobs, store, iris) -> None:
+    def deleting(estimator, X, y):
+        Path(store).unlink(missing_ok=True)
+        return 1.0
+
+    with (
+        pytest.raises(StoreError, match="was deleted or moved while it was in use"),
+        keepfit.checkpoint(store, progress=False),
+    ):
+        cross_val_score(DecisionTreeClassifier(), *iris, scoring=deleting, n_jobs=n_jobs)

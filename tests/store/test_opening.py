@@ -145,6 +145,66 @@ def test_a_store_of_a_later_keepfit_asks_for_an_upgrade(lasting_place: str) -> N
         Store(lasting_place)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_a_named_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "state.db")
+    with pytest.raises(StoreError, match="is a named pipe"):
+        Store(tmp_path / "state.db")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300, "a\ud800b\0", "sqlite:///a%00b"])
+@pytest.mark.parametrize("create", [True, False])
+def test_a_name_that_no_file_can_have_is_refused(name: str, create: bool, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StoreError, match=r"cannot be opened|no path"):
+        Store(name, create=create)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE keepfit_schema SET version = 'x'",
+        "UPDATE keepfit_schema SET version = -1",
+        "UPDATE keepfit_schema SET version = 1.5",
+        "DELETE FROM keepfit_schema",
+        "INSERT INTO keepfit_schema SELECT * FROM keepfit_schema",
+    ],
+)
+def test_a_schema_without_one_version_is_damaged_or_not_a_store(statement: str, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    Store(path).close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(statement)
+    connection.close()
+    with pytest.raises(StoreError, match="damaged or not a store"):
+        Store(path)
+
+
+@pytest.mark.parametrize("fate", ["deleted", "moved", "replaced"])
+def test_a_file_that_is_gone_while_it_is_in_use_is_an_error(fate: str, tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    store = Store(path)
+    store["m"] = 1
+    path.rename(tmp_path / "old.db") if fate == "moved" else path.unlink()
+    if fate == "replaced":
+        Store(path).close()
+    with pytest.raises(
+        StoreError, match=rf"state\.db was .*{fate}.* while it was in use; what is written now would be lost"
+    ):
+        store["n"] = 2
+    if fate == "moved":
+        (tmp_path / "old.db").rename(path)
+        store["n"] = 2
+    store.close()
+
+
+def test_a_file_that_goes_in_the_middle_of_a_transaction_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with Store(path) as store, pytest.raises(StoreError, match="was deleted"), store._database.write():
+        path.unlink()
+
+
 def test_folders_and_missing_folders_are_named(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="is a folder"):
         Store(tmp_path)

@@ -26,6 +26,7 @@ from sqlalchemy.pool import StaticPool
 
 from keepfit.errors import StoreError
 from keepfit.store import schema
+from keepfit.store.files import StoreFile, check_file
 
 __all__ = ["PORTION", "Database", "insert_row", "keepfit_version", "portions", "url_of"]
 
@@ -47,8 +48,6 @@ _inherited: list[Engine] = []
 _T = TypeVar("_T")
 
 _IN_MEMORY = (None, "", ":memory:")
-
-_SQLITE_MAGIC = b"SQLite format 3\0"
 
 
 def url_of(place: str | os.PathLike[str]) -> URL:
@@ -126,12 +125,15 @@ class Database:
         self.is_memory = self.is_sqlite and self.url.database in _IN_MEMORY
         self.path = _path_of(self.url)
         self._closed = False
+        self._file: StoreFile | None = None
         if self.path is not None:
-            _check_file(self.path, create=create)
+            check_file(self.path, create=create)
         self._connect()
         try:
             with self._translated():
                 _open_schema(self, create=create)
+            if self.path is not None:
+                self._file = StoreFile(self.path)
         except BaseException:
             self.close()
             raise
@@ -171,6 +173,8 @@ class Database:
                     turn = sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)")
                     connection.execute(turn, {"key": zlib.crc32(f"keepfit {alone}".encode())})
                 yield connection
+        if self._file is not None:
+            self._file.check()  # after the commit: else what is deleted meanwhile would be taken for kept
 
     def give_back_space(self) -> None:
         """Shrink the file by what has been deleted."""
@@ -196,6 +200,8 @@ class Database:
     def _engine_here(self) -> Engine:
         if self._closed:
             raise StoreError(f"the store {self!r} is closed")
+        if self._file is not None:
+            self._file.check()
         if self._pid != os.getpid():
             if self.is_memory:
                 raise StoreError("a store in memory lives in the process that made it; give the store a file")
@@ -266,26 +272,6 @@ def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _check_file(path: Path, *, create: bool) -> None:
-    if path.is_dir():
-        raise StoreError(f"{path} is a folder; give the name of a file in it, such as {path / 'state.db'}")
-    if not path.exists():
-        if not create:
-            raise StoreError(f"there is no store at {path}")
-        if not path.parent.is_dir():
-            raise StoreError(f"the folder {path.parent} does not exist; make it first")
-        return
-    try:
-        with path.open("rb") as file:
-            start = file.read(1 << 16)
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from None
-    if start and not start.startswith(_SQLITE_MAGIC):
-        from keepfit.artifact import sniff
-
-        raise StoreError(f"{path} is not a store but {sniff(start)}; give another path")
-
-
 def _open_schema(database: Database, *, create: bool) -> None:
     with database.read() as connection:
         tables = set(sqlalchemy.inspect(connection).get_table_names())
@@ -307,7 +293,14 @@ def _open_schema(database: Database, *, create: bool) -> None:
 
 
 def _version_of(connection: Connection) -> int:
-    return int(connection.execute(sqlalchemy.select(schema.schema.c.version)).scalar_one())
+    found = connection.execute(sqlalchemy.select(schema.schema.c.version)).scalars().all()
+    if len(found) != 1 or not isinstance(found[0], int) or found[0] < 1:
+        shown = ", ".join(repr(version)[:40] for version in found[:3]) or "none"
+        raise StoreError(
+            f"{connection.engine.url.render_as_string(hide_password=True)} is damaged or not a store: the version of "
+            f"its schema should be one number, and is {shown}"
+        )
+    return found[0]
 
 
 def _create_schema(database: Database) -> int:

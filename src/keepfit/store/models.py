@@ -49,6 +49,7 @@ class Store(MutableMapping[str, Any]):
     StoreError
         If the store cannot be opened: something else is there, its schema is of a later keepfit, the folder is missing
         or may not be written, the driver is not installed; with ``create=False``, if there is none.
+        Later, by any method: if the file was deleted, moved or replaced, as what is written then would be lost.
 
     Notes
     -----
