@@ -21,9 +21,9 @@ from keepfit.errors import FormatError
 from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits
 
 RNG = np.random.default_rng(0)
-RECORDS = np.zeros(50_000, [("left", "<i8"), ("right", "<i8"), ("value", "<f8"), ("leaf", "u1")])
-RECORDS["left"], RECORDS["right"] = np.arange(50_000), np.arange(50_000)[::-1]
-RECORDS["value"] = RNG.integers(0, 9, 50_000)
+RECORDS = np.zeros(20_000, [("left", "<i8"), ("right", "<i8"), ("value", "<f8"), ("leaf", "u1")])
+RECORDS["left"], RECORDS["right"] = np.arange(20_000), np.arange(20_000)[::-1]
+RECORDS["value"] = RNG.integers(0, 9, 20_000)
 
 
 def through(graph: Graph, level: int = 3) -> Graph:
@@ -35,7 +35,7 @@ def through(graph: Graph, level: int = 3) -> Graph:
 @pytest.mark.parametrize("level", [1, 3, 19])
 def test_arrays_come_back(level: int) -> None:
     arrays = {name: RNG.integers(0, 2, (3000, 7)).astype(dtype) for name, dtype in PLAIN_DTYPES.items()}
-    arrays |= {"records": RECORDS.view("u1").reshape(50_000, -1), "matrix": MATRIX, "ones": np.ones(5_000_001, "u1")}
+    arrays |= {"records": RECORDS.view("u1").reshape(20_000, -1), "matrix": MATRIX, "ones": np.ones(2_000_001, "u1")}
     graph = graph_of(arrays)
     again = through(graph, level)
     assert [packed.array for packed in again.packed] == list(range(len(arrays)))
@@ -66,7 +66,7 @@ def test_what_does_not_get_smaller_is_left_as_it_is_and_the_file_is_of_version_1
 def test_columns_and_bytes_are_put_apart_where_that_is_smaller() -> None:
     walk = np.cumsum(RNG.normal(size=100_000))
     text = np.frombuffer(b"a word and another " * 5000, np.uint8)
-    again = through(graph_of({"records": RECORDS.view("u1").reshape(50_000, -1), "walk": walk, "text": text}))
+    again = through(graph_of({"records": RECORDS.view("u1").reshape(20_000, -1), "walk": walk, "text": text}))
     turns = {again.names[packed.array]: (packed.row, packed.item) for packed in again.packed}
     assert turns["records"][0] == RECORDS.itemsize
     assert turns["walk"] == (8, 1)
