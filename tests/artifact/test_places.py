@@ -354,5 +354,8 @@ def test_arrays_of_a_file_can_be_written_to_and_keep_little_else_in_memory(tmp_p
 def test_a_file_in_text_mode_is_told_before_it_is_decoded(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
     for read_it in (open_bytes, lambda file: open_source(file).__enter__()):
-        with open(tmp_path / "model.safetensors", encoding="utf-8") as file, pytest.raises(TypeError, match="text mode"):
+        with (
+            open(tmp_path / "model.safetensors", encoding="utf-8") as file,
+            pytest.raises(TypeError, match="text mode"),
+        ):
             read_it(file)  # type: ignore[no-untyped-call]
