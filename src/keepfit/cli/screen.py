@@ -40,7 +40,7 @@ def in_words(error: Exception) -> str:
         others = [f"--trusted {name}" for name in error.names if not name.startswith("__main__.")]
         ways = [f"pass {' '.join(others)}"] if others else []
         ways += [f"a script defined it: load it in Python, with trusted=[{', '.join(scripts)}]"] if scripts else []
-        what = f"it uses {', '.join(error.names)}, which keepfit does not know"
+        what = f"{error.path or 'the top'}: it uses {', '.join(error.names)}, which keepfit does not know"
         return f"{what}. If you know and trust it, {'; '.join(ways)}"
     return str(error)
 
