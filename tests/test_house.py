@@ -285,6 +285,13 @@ def test_the_python_of_the_readme_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_the_examples_of_the_library_page_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # and back afterwards: the page makes a folder of its own
+    found = doctest.testfile(str(ROOT / "docs" / "library.md"), module_relative=False)
+    assert found.attempted
+    assert not found.failed
+
+
 def test_the_commands_of_the_readme_exist() -> None:
     from keepfit.cli.application import COMMANDS
 

@@ -301,7 +301,7 @@ def test_without_fsspec_a_url_says_what_to_install(tmp_path: Path) -> None:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
     child = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
     assert "UnsupportedError: s3://bucket/model is a URL" in child.stderr
-    assert "pip install 'keepfit[remote]'" in child.stderr
+    assert "pip install 'fsspec[http]'" in child.stderr
 
 
 def test_fsspec_is_not_imported_for_paths(tmp_path: Path) -> None:
@@ -349,3 +349,13 @@ def test_arrays_of_a_file_can_be_written_to_and_keep_little_else_in_memory(tmp_p
     assert all(array.flags.writeable for array in (large, one, other))
     assert np.shares_memory(one.base, other.base)
     assert not np.shares_memory(one.base, large.base)
+
+
+def test_a_file_in_text_mode_is_told_before_it_is_decoded(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 100)
+    for read_it in (open_bytes, lambda file: open_source(file).__enter__()):
+        with (
+            open(tmp_path / "model.safetensors", encoding="utf-8") as file,
+            pytest.raises(TypeError, match="text mode"),
+        ):
+            read_it(file)  # type: ignore[no-untyped-call]

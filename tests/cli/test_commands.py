@@ -5,9 +5,14 @@ from __future__ import annotations
 import io
 import json
 import sqlite3
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
 import keepfit
@@ -195,6 +200,11 @@ def test_doctor_fails_on_what_is_no_store(run, csv):
         (["status", "iris.csv"], 1, "is not a store"),
         (["leaderboard", "state.db", "--search", "7"], 1, "no search 7"),
         (["export", "state.db#lr", "nowhere/lr.safetensors"], 1, "nowhere"),
+        (["export", "state.db#lr", "lr.pkl"], 2, "joblib cannot read it; name it .safetensors"),
+        (["predict", "state.db", "iris.csv"], 2, "say which model: state.db#bare"),
+        (["inspect", "state.db"], 2, "say which model: state.db#bare"),
+        (["export", "state.db", "lr.safetensors"], 2, "state.db#NAME"),
+        (["predict", "state.db#lr", "iris.csv", "-o", "out.xlsx"], 1, "not as .xlsx"),
         (["search", "iris.csv"], 2, "--target"),
         (["search", "iris.csv", "--target", "specie"], 1, "did you mean 'species'"),
         (["search", "iris.csv", "--target", "species", "--models", "knm"], 2, "did you mean 'knn'"),
@@ -212,3 +222,49 @@ def test_what_is_wrong_is_said_in_one_line_and_by_the_exit_code(run, csv, store,
     assert result.exit_code == code
     assert message in result.stderr.splitlines()[-1]
     assert "Traceback" not in result.output
+
+
+def test_doctor_and_verify_say_that_there_is_nothing(run):
+    result = run("doctor", "nope.db")
+    assert result.exit_code == 1
+    assert "integrity" not in result.stdout
+    assert "no store at nope.db" in result.stdout
+    assert "[Errno" not in run("verify", "nope.safetensors").stdout
+
+
+def test_an_sqlite_store_given_as_a_url_is_checked_as_one(run, store):
+    assert "the database is whole" in run("doctor", f"sqlite:///{store}").stdout
+
+
+def test_a_regressor_has_no_probabilities_and_this_is_said(run, csv, iris):
+    keepfit.dump(LinearRegression().fit(iris[["sepal_width"]], iris["petal_width"]), "lr.safetensors")
+    assert "it predicts amounts, which have no probabilities" in run("predict", "lr.safetensors", csv, "--proba").stderr
+
+
+def test_a_store_with_work_and_no_models_says_where_to_look(run, iris):
+    with keepfit.checkpoint("work.db", progress=False):
+        GridSearchCV(GaussianNB(), {}, cv=2).fit(iris.drop(columns="species"), iris["species"])
+    assert "keepfit leaderboard work.db" in run("show", "work.db").stdout
+
+
+def test_a_class_in_the_current_folder_is_found_for_who_trusts_it(iris, csv, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "from sklearn.naive_bayes import GaussianNB\n"
+        "class Own(GaussianNB):\n"
+        "    pass\n"
+        "def keep():\n"
+        "    import keepfit, pandas\n"
+        "    frame = pandas.read_csv('iris.csv')\n"
+        "    keepfit.dump(Own().fit(frame.drop(columns='species'), frame['species']), 'own.safetensors')\n"
+    )
+    subprocess.run([sys.executable, "-c", "import mine; mine.keep()"], cwd=tmp_path, check=True)
+
+    def keepfit_command(*words):  # with the current folder not on the path, as an installed script has it
+        code = "import sys; sys.path.remove(''); from keepfit.cli import main; main()"
+        return subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, capture_output=True, text=True)
+
+    refused = keepfit_command("predict", "own.safetensors", "iris.csv")
+    assert refused.returncode == 1
+    assert refused.stderr.strip().endswith("pass --trusted mine.Own")
+    for words in (["predict", "own.safetensors", "iris.csv"], ["verify", "own.safetensors"]):
+        assert keepfit_command(*words, "--trusted", "mine.Own").returncode == 0

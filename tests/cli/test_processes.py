@@ -62,7 +62,7 @@ def test_a_search_that_is_stopped_says_how_to_go_on_and_keeps_what_is_done(csv, 
     error = process.communicate()[1]
     assert process.returncode == code, error
     assert "Traceback" not in error
-    assert "go on" in error
+    assert "fits are kept in state.db; run the same command again to go on" in error
     with keepfit.Store(tmp_path / "state.db") as store:
         (search,) = store.work.searches()
         assert search.state == "stopped"

@@ -145,3 +145,31 @@ def test_a_regression_on_mixed_columns_with_gaps(run):
     assert "regression, because price has 120 different numbers" in result.stderr
     frame.drop(columns="price").assign(town="C").to_csv("new.csv", index=False)
     assert len(run("predict", "state.db#lr", "new.csv").stdout.splitlines()) == 121
+
+
+def test_a_name_that_gets_a_model_of_another_target_or_scorer_is_told(searched, run, csv, iris):
+    words = ("--target", "species", "--models", "nb", "--grid", "nb.var_smoothing=0.1", "--cv", "2", "--no-progress")
+    assert "so far" not in run("search", csv, *words).stderr
+    assert (
+        "state.db#nb is for 'species' by accuracy so far" in run("search", csv, *words, "--scoring", "f1_macro").stderr
+    )
+    assert [line.split()[2:4] for line in run("status").stdout.splitlines()[1:3]] == [
+        ["species", "f1_macro"], ["species", "accuracy"]
+    ]  # fmt: skip
+    assert "f1_macro" in run("show").stdout
+
+
+def test_predict_says_nothing_of_columns_that_the_search_left_out(run, iris):
+    iris.assign(id=[f"flower {row}" for row in range(150)], day="2026-01-01").to_csv("data.csv", index=False)
+    run("search", "data.csv", "--target", "species", *QUICK)
+    assert "left aside" not in run("predict", "state.db#nb", "data.csv").stderr
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_search_in_which_every_fit_fails_ends_with_one_line(run, csv):
+    result = run("search", csv, "--target", "species", "--models", "lr", "--grid", "lr.C=-1", "--no-progress")
+    assert result.exit_code == 1
+    last = result.stderr.splitlines()[-1]
+    assert last.startswith("keepfit: no model could be fitted: ")
+    assert "The 'C' parameter of LogisticRegression must be" in last
+    assert last.endswith("keepfit status state.db --failures shows more")

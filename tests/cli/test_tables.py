@@ -145,6 +145,10 @@ def test_a_target_that_will_not_do_is_refused_with_the_reason(change, message):
         ("heads.csv", b"a,b\n", "no rows"),
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV"),
         ("binary.csv", b"\x93NUMPY\xff\xfe\x00", "cannot be read as CSV"),
+        ("semicolons.csv", b"a;b\n1,5;2\n", "has semicolons between its columns; save it with commas"),
+        ("tabs.csv", b"a\tb\n1\t2\n", "has tabs"),
+        ("latin.csv", b"a,b\n\xe9,1\n", "not UTF-8 text; save it as UTF-8"),
+        ("book.xlsx", b"PK\x03\x04", "is a spreadsheet"),
         ("text.parquet", b"a,b\n1,2\n", "cannot be read as Parquet"),
     ],
 )

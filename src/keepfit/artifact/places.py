@@ -132,6 +132,9 @@ def open_source(file: str | os.PathLike[str] | IO[bytes], *, lazily: bool = Fals
         _raise_clear(error, place, writing=False)
 
 
+_TEXT_MODE = "the file is open in text mode; open it in binary mode, as in open(path, 'rb')"
+
+
 def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
     """Read all bytes of a file.
 
@@ -159,13 +162,15 @@ def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
     """
     if isinstance(file, str | os.PathLike) or not hasattr(file, "read"):
         return _read_place(_place(file))
+    if isinstance(file, io.TextIOBase):  # before it decodes what is no text
+        raise TypeError(_TEXT_MODE)
     data = file.read()
     if data is None:
         raise BlockingIOError(
             errno.EAGAIN, "the file is in non-blocking mode and has no more now; open it in blocking mode"
         )
     if isinstance(data, str):
-        raise TypeError("the file is open in text mode; open it in binary mode, as in open(path, 'rb')")
+        raise TypeError(_TEXT_MODE)
     if not isinstance(data, bytes):
         raise TypeError(f"the file's read() gave {type(data).__name__} in place of bytes")
     return data
@@ -254,7 +259,7 @@ def _file_system(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise UnsupportedError(f"{url} is a URL, and those need fsspec: pip install 'keepfit[remote]'") from None
+        raise UnsupportedError(f"{url} is a URL, and those need fsspec: pip install 'fsspec[http]'") from None
     try:
         system, path = url_to_fs(url)
     except (ImportError, ValueError) as error:

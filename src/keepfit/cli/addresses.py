@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from click import UsageError
 
 from keepfit.errors import FormatError, StoreError
 
 if TYPE_CHECKING:
     from keepfit.store import Store
 
-__all__ = ["Address", "check_database", "is_store", "names_of", "open_store", "parse"]
+__all__ = ["Address", "check_database", "is_store", "look_here_for", "names_of", "no_models", "open_store", "parse"]
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -43,6 +47,8 @@ class Address:
 
         Raises
         ------
+        click.UsageError
+            If it is a store and no model is named.
         StoreError
             If there is no such store or model, or it is damaged.
         OSError
@@ -53,7 +59,7 @@ class Address:
         if self.name is None:
             if is_store(self.place):
                 with open_store(self.place) as store:
-                    raise StoreError(f"{self.place} is a store; say which model: {_choices(self.place, store)}")
+                    raise UsageError(f"{self.place} is a store; say which model: {_choices(self.place, store)}")
             return artifact.open_bytes(self.place)
         with open_store(self.place) as store:
             return artifact.to_bytes(*store.graph(self.name, version=self.version))
@@ -64,6 +70,7 @@ class Address:
         from keepfit.facts import metadata_of
         from keepfit.persistence import loads
 
+        look_here_for(trusted)
         if self.name is not None:
             with open_store(self.place) as store:
                 info = store.info(self.name, self.version)
@@ -82,6 +89,12 @@ def parse(text: str) -> Address:
         return Address(text)
     name, _, version = rest.partition("@")
     return Address(place, name or None, int(version) if version.isdigit() else version or None)
+
+
+def look_here_for(trusted: Collection[str]) -> None:
+    """Let names in ``--trusted`` be found in the current folder too, as Python finds them for a script there."""
+    if trusted and os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def is_store(place: str) -> bool:
@@ -103,21 +116,27 @@ def open_store(place: str) -> Store:
 
 
 def names_of(store: Store) -> dict[str | None, str]:
-    """The name of the model that came of searches over an estimator, by the digest of that estimator."""
-    digests = {one.id: one.parts.get("estimator") for one in store.work.searches()}
+    """What models tell of the parts of the searches they came of: name, target and scorer, by the part's digest."""
+    parts = {one.id: one.parts for one in store.work.searches()}
     found: dict[str | None, str] = {}
     for name in store:
         for info in store.versions(name):
             search = info.metadata.get("search")
-            digest = digests.get(search) if isinstance(search, int) else None
-            if digest is not None:
-                found[digest] = name
+            digests = parts.get(search, {}) if isinstance(search, int) else {}
+            told = {"estimator": name, "target": info.metadata.get("target"), "scorer": info.metadata.get("scoring")}
+            found.update((digests[part], str(text)) for part, text in told.items() if part in digests and text)
     return found
 
 
 def _choices(place: str, store: Store) -> str:
     names = list(store)
-    return ", ".join(f"{place}#{name}" for name in names[:10]) if names else "it has none yet"
+    return ", ".join(f"{place}#{name}" for name in names[:10]) if names else no_models(place, store)
+
+
+def no_models(place: str, store: Store) -> str:
+    """What to say of a store without models."""
+    work = f", but the work of searches: keepfit leaderboard {place}" if store.work.searches() else ""
+    return f"{place} has no models yet{work}"
 
 
 def check_database(place: str) -> str:
@@ -137,8 +156,15 @@ def check_database(place: str) -> str:
     import sqlite3
     from pathlib import Path
 
+    if "://" in place:
+        from sqlalchemy import make_url
+
+        url = make_url(place)
+        if url.get_backend_name() != "sqlite":
+            return "a server looks after its own files"
+        place = url.database or ""
     if not Path(place).is_file():
-        return "a server looks after its own files"
+        raise StoreError(f"there is no store at {place}")
     try:
         with contextlib.closing(sqlite3.connect(f"{Path(place).absolute().as_uri()}?mode=ro", uri=True)) as connection:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]

@@ -96,18 +96,14 @@ def _exit_code_of(run: Any) -> int:
     except (KeepfitError, OSError) as error:
         if _debug():
             raise
-        click.echo(f"keepfit: {_one_line(error)}", err=True)
+        from keepfit.cli.screen import in_words
+
+        click.echo(f"keepfit: {in_words(error)}", err=True)
         return 1
 
 
 def _debug() -> bool:
     return "--debug" in sys.argv[1:] or bool(os.environ.get("KEEPFIT_DEBUG"))
-
-
-def _one_line(error: Exception) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return str(error)
 
 
 @contextlib.contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from keepfit.cli.screen import clean
+from keepfit.cli.screen import TRUSTED, clean, in_words
 from keepfit.errors import KeepfitError
 
 __all__ = ["command"]
@@ -22,7 +22,7 @@ The exit code is 1 where a file could not be converted.
 @click.command(epilog=_EPILOG, short_help="A keepfit file of a pickle or joblib file; nothing in it runs.")
 @click.argument("sources", metavar="SRC...", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False))
 @click.argument("target", metavar="DST", type=click.Path())
-@click.option("--trusted", multiple=True, metavar="NAME", help="A class of yours that it may use, by dotted name.")
+@click.option("--trusted", multiple=True, metavar="NAME", help=TRUSTED)
 @click.option(
     "--allow",
     multiple=True,
@@ -38,8 +38,10 @@ def command(
     DST is a file, or for several sources a folder, where each gets its name with the ending .safetensors. A file that
     is there is replaced as a whole or not at all.
     """
+    from keepfit.cli.addresses import look_here_for
     from keepfit.conversion import convert
 
+    look_here_for(trusted)
     folder = Path(target) if len(sources) > 1 or Path(target).is_dir() else None
     places = [folder / f"{Path(source).stem}.safetensors" if folder else Path(target) for source in sources]
     if len(set(places)) != len(places):
@@ -52,7 +54,7 @@ def command(
             convert(source, place, trusted=trusted, allow=allow)
         except (KeepfitError, OSError) as error:
             failed = True
-            click.echo(f"keepfit: {clean(source)}: {clean(error, 1000)}", err=True)
+            click.echo(f"keepfit: {clean(source)}: {clean(in_words(error), 1000)}", err=True)
         else:
             click.echo(str(place))
     context.exit(1 if failed else 0)

@@ -29,15 +29,15 @@ The exit code is 1 where something is marked FAIL.
 
 _NEEDED = ("keepfit", "scikit-learn", "numpy", "scipy", "joblib", "msgspec", "xxhash", "SQLAlchemy", "click", "rich")
 
-#: Distributions that are not needed, and the extra that brings each.
+#: Distributions that are not needed, and how each is installed.
 _OPTIONAL = {
     "pandas": "pandas",
-    "pyarrow": "parquet",
-    "polars": None,
-    "fsspec": "remote",
-    "cloudpickle": "code",
-    "backports.zstd": "zstd",
-    "psycopg": "postgresql",
+    "pyarrow": "pyarrow",
+    "polars": "polars",
+    "fsspec": "'fsspec[http]'",
+    "cloudpickle": "cloudpickle",
+    "backports.zstd": "backports.zstd",
+    "psycopg": "'psycopg[binary]'",
 }
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
@@ -93,12 +93,11 @@ def _releases() -> Iterator[_Finding]:
 
 
 def _extras() -> Iterator[_Finding]:
-    for name, extra in _OPTIONAL.items():
+    for name, package in _OPTIONAL.items():
         release = _release(name)
         if release is not None:
             yield _Finding("extras", "ok", name, release)
         else:
-            package = f"'keepfit[{extra}]'" if extra else name
             yield _Finding("extras", "-", name, f"not installed; pip install {package}")
 
 

@@ -14,7 +14,7 @@ from keepfit.errors import KeepfitError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_kind", "close_to", "kind_of", "kinds_in", "read", "strange_values", "write"]
+__all__ = ["as_kind", "check_ending", "close_to", "kind_of", "kinds_in", "read", "strange_values", "write"]
 
 #: Marks that stand for a missing value in a column that otherwise holds numbers.
 _MISSING = frozenset({"", "?", "-", ".", "n/a", "na", "nan", "null", "none", "missing", "unknown"})
@@ -40,10 +40,12 @@ def read(file: str) -> pd.DataFrame:
     with path.open("rb"):
         pass  # a missing file is told in the system's own words
     try:
-        frame = _read_parquet(pandas, path) if _is_parquet(path) else pandas.read_csv(path)
+        frame = _read_parquet(pandas, path) if _is_parquet(path) else _read_csv(pandas, path)
     except pandas.errors.EmptyDataError:
         raise KeepfitError(f"{file} is empty: a table begins with a line of column names") from None
-    except (ValueError, pandas.errors.ParserError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise KeepfitError(f"{file} cannot be read as CSV: it is not UTF-8 text; save it as UTF-8") from None
+    except (ValueError, pandas.errors.ParserError) as error:
         what = "Parquet" if _is_parquet(path) else "CSV"
         raise KeepfitError(f"{file} cannot be read as {what}: {_first_line(error)}") from None
     frame.columns = [str(column) for column in frame.columns]
@@ -53,6 +55,18 @@ def read(file: str) -> pd.DataFrame:
     if len(twice):
         raise KeepfitError(f"{file} has two columns named {twice[0]!r}; give each its own name")
     return frame
+
+
+def check_ending(file: str) -> None:
+    """Refuse a file name whose ending promises another form than `write` gives.
+
+    Raises
+    ------
+    KeepfitError
+    """
+    ending = Path(file).suffix.lower()
+    if ending not in ("", ".csv", ".txt") and not _is_parquet(Path(file)):
+        raise KeepfitError(f"{file}: tables are written as CSV (.csv) or Parquet (.parquet), not as {ending}")
 
 
 def write(frame: pd.DataFrame, file: str | None) -> None:
@@ -148,6 +162,17 @@ def _is_parquet(path: Path) -> bool:
     return path.suffix.lower() in (".parquet", ".pq")
 
 
+def _read_csv(pandas: Any, path: Path) -> Any:
+    if path.suffix.lower() in (".xlsx", ".xls", ".ods"):
+        raise KeepfitError(f"{path} is a spreadsheet; save the sheet as CSV")
+    with path.open("rb") as file:
+        header = file.readline(1 << 20)
+    for mark, word in ((b";", "semicolons"), (b"\t", "tabs")):
+        if mark in header and b"," not in header and b"\0" not in header:
+            raise KeepfitError(f"{path} has {word} between its columns; save it with commas")
+    return pandas.read_csv(path)
+
+
 def _read_parquet(pandas: Any, path: Path) -> Any:
     return _with_pyarrow(lambda: pandas.read_parquet(path))
 
@@ -156,14 +181,14 @@ def _with_pyarrow(act: Any) -> Any:
     try:
         return act()
     except ImportError:
-        raise KeepfitError("Parquet needs pyarrow: pip install 'keepfit[parquet]'") from None
+        raise KeepfitError("Parquet needs pyarrow: pip install pyarrow") from None
 
 
 def _pandas() -> Any:
     try:
         import pandas
     except ImportError:
-        raise KeepfitError("reading tables needs pandas: pip install 'keepfit[pandas]'") from None
+        raise KeepfitError("reading tables needs pandas: pip install pandas") from None
     return pandas
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keepfit.cli.screen import clean, say
+from keepfit.cli.screen import TRUSTED, clean, say
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ Examples:
 @click.argument("data")
 @click.option("-o", "--output", metavar="FILE", help="CSV or Parquet by its ending. [default: CSV to the screen]")
 @click.option("--proba", is_flag=True, help="A column with the probability of each class.")
-@click.option("--trusted", multiple=True, metavar="NAME", help="A class of yours that it may use, by dotted name.")
+@click.option("--trusted", multiple=True, metavar="NAME", help=TRUSTED)
 def command(model: str, data: str, output: str | None, proba: bool, trusted: tuple[str, ...]) -> None:
     """Predict for each row of DATA, a CSV or Parquet file, with MODEL.
 
@@ -35,8 +35,10 @@ def command(model: str, data: str, output: str | None, proba: bool, trusted: tup
     Where DATA has the column that is predicted, it is not used, and the predictions are compared with it.
     """
     from keepfit.cli.addresses import parse
-    from keepfit.cli.frames import kinds_in, read, write
+    from keepfit.cli.frames import check_ending, kinds_in, read, write
 
+    if output is not None:
+        check_ending(output)
     method = "predict_proba" if proba else "predict"
     loaded, metadata = parse(model).load(trusted=trusted)
     if not hasattr(loaded, method):
@@ -44,6 +46,7 @@ def command(model: str, data: str, output: str | None, proba: bool, trusted: tup
     frame = read(data)
     target = metadata.get("target")
     truth = frame.pop(target) if target in frame.columns else None
+    frame = frame.drop(columns=[name for name in metadata.get("left_out", ()) if name in frame.columns])
     X = _matched(loaded, frame, data, kinds_in(metadata))
     try:
         outputs = getattr(loaded, method)(X)
@@ -57,7 +60,13 @@ def command(model: str, data: str, output: str | None, proba: bool, trusted: tup
 
 
 def _hint(model: Any, proba: bool) -> str:
-    return "; without --proba it predicts classes" if proba and hasattr(model, "predict") else ""
+    if not proba or not hasattr(model, "predict"):
+        return ""
+    from sklearn.base import is_regressor
+
+    if is_regressor(model):
+        return ": it predicts amounts, which have no probabilities"
+    return "; without --proba it predicts classes"
 
 
 def _matched(model: Any, frame: pd.DataFrame, file: str, kinds: dict[str, str]) -> Any:

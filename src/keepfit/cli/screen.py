@@ -10,9 +10,14 @@ from typing import Any
 
 import click
 
-__all__ = ["clean", "duration", "number", "say", "size", "table", "when", "write_json"]
+from keepfit.errors import UntrustedError
+
+__all__ = ["TRUSTED", "clean", "duration", "in_words", "number", "say", "size", "table", "when", "write_json"]
 
 _WIDE = 60
+
+#: What ``--trusted`` says in the help of each command that has it.
+TRUSTED = "A class of yours that it may use, by dotted name, also from the current folder."
 
 
 def clean(text: object, limit: int | None = None) -> str:
@@ -24,6 +29,20 @@ def clean(text: object, limit: int | None = None) -> str:
 def say(text: str) -> None:
     """A remark to the person at the terminal; standard output is for results."""
     click.echo(text, err=True)
+
+
+def in_words(error: Exception) -> str:
+    """An error as a command says it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, UntrustedError) and error.names:
+        scripts = [name.removeprefix("__main__.") for name in error.names if name.startswith("__main__.")]
+        others = [f"--trusted {name}" for name in error.names if not name.startswith("__main__.")]
+        ways = [f"pass {' '.join(others)}"] if others else []
+        ways += [f"a script defined it: load it in Python, with trusted=[{', '.join(scripts)}]"] if scripts else []
+        what = f"{error.path or 'the top'}: it uses {', '.join(error.names)}, which keepfit does not know"
+        return f"{what}. If you know and trust it, {'; '.join(ways)}"
+    return str(error)
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -69,7 +69,8 @@ def command(data: str, target: str, store: str, cv: int, as_json: bool, **option
         searched = _search(prepared, models, cv, options, kept)
         _tell_plan(data, searched, prepared, cv)
         before = max((one.id for one in kept.work.searches()), default=0)
-        _fit(searched, prepared, kept, store)
+        _tell_replaced(searched, kept, store)
+        _fit(searched, prepared, kept, store, before)
         result = _result(searched, kept, before)
     if as_json:
         write_json(result)
@@ -109,7 +110,12 @@ def _search(prepared: Prepared, models: Any, cv: int, options: dict[str, Any], s
         scoring=options["scoring"] or DEFAULTS[prepared.task],
         n_jobs=options["n_jobs"],
         progress=options["progress"],
-        metadata={"target": str(prepared.y.name), "task": prepared.task, "columns": prepared.columns},
+        metadata={
+            "target": str(prepared.y.name),
+            "task": prepared.task,
+            "columns": prepared.columns,
+            "left_out": [*prepared.left_out],
+        },
     )
 
 
@@ -127,19 +133,35 @@ def _tell_plan(data: str, search: ModelSearchCV, prepared: Prepared, cv: int) ->
     say(f"{total} candidates ({listed}), {cv} splits each: {total * cv:,} fits, judged by {search.scoring}")
 
 
-def _fit(search: ModelSearchCV, prepared: Prepared, store: Store, place: str) -> None:
+def _tell_replaced(search: ModelSearchCV, store: Store, place: str) -> None:
+    """Say where a name has stood for something else: its newest version will be another model than before."""
+    now = ((search.metadata or {}).get("target"), search.scoring)
+    for name in search.models:
+        if name not in store:
+            continue
+        info = store.info(name)
+        was = (info.metadata.get("target"), info.metadata.get("scoring"))
+        if None not in was and was != now:
+            was_text, now_text = (f"{target!r} by {scoring}" for target, scoring in (was, now))
+            stays = f"version {info.version} stays as it is"
+            say(f"{place}#{name} is for {was_text} so far and will be for {now_text}; {stays}")
+
+
+def _fit(search: ModelSearchCV, prepared: Prepared, store: Store, place: str, before: int) -> None:
     from sklearn.exceptions import NotFittedError
 
     try:
         with _workers_leave_interrupts_to_us():
             search.fit(prepared.X, prepared.y.to_numpy())
     except (KeyboardInterrupt, SystemExit):
-        newest = store.work.searches()[:1]
-        if search.progress is False or not newest or newest[0].state != "stopped":  # else progress has said it
-            say(f"stopped; what is done is kept in {place}; run the same command again to go on")
+        done = sum(one.reused + one.computed for one in store.work.searches() if one.id > before)
+        say(f"stopped; {done:,} fits are kept in {place}; run the same command again to go on")
         raise
     except (ValueError, NotFittedError) as error:
-        raise KeepfitError(f"no model could be fitted: {error}") from error
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
+        raise KeepfitError(
+            f"no model could be fitted: {reason}; keepfit status {place} --failures shows more"
+        ) from error
 
 
 def _workers_leave_interrupts_to_us() -> Any:

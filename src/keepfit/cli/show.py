@@ -30,7 +30,7 @@ def command(model: str, as_json: bool) -> None:
 
     VERSION is a number or an alias.
     """
-    from keepfit.cli.addresses import open_store, parse
+    from keepfit.cli.addresses import no_models, open_store, parse
 
     address = parse(model)
     with open_store(address.place) as store:
@@ -41,7 +41,7 @@ def command(model: str, as_json: bool) -> None:
             elif newest:
                 click.echo(table(_HEADERS, [_row(one) for one in newest]))
             else:
-                click.echo(f"{address.place} has no models yet")
+                click.echo(no_models(address.place, store))
             return
         info = store.info(address.name, address.version)
         versions = store.versions(address.name)
@@ -51,7 +51,7 @@ def command(model: str, as_json: bool) -> None:
         _show(info, versions)
 
 
-_HEADERS = ("model", "version", "aliases", "type", "score", "size", "kept")
+_HEADERS = ("model", "version", "aliases", "type", "target", "scorer", "score", "size", "kept")
 
 
 def _row(one: ModelInfo) -> tuple[object, ...]:
@@ -61,6 +61,8 @@ def _row(one: ModelInfo) -> tuple[object, ...]:
         one.version,
         ",".join(one.aliases),
         _short(one),
+        one.metadata.get("target"),
+        one.metadata.get("scoring"),
         score,
         size(one.size_bytes),
         when(one.created_at),

@@ -44,14 +44,15 @@ def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
                 click.echo(f"keepfit status {store} --failures shows what went wrong")
 
 
-_HEADERS = ("search", "what", "state", "done", "of", "reused", "failed", "best fit", "last work")
+_HEADERS = ("search", "what", "target", "scorer", "state", "done", "of", "reused", "failed", "best fit", "last work")
 
 
 def _row(one: SearchInfo, names: dict[str | None, str]) -> tuple[object, ...]:
     what = names.get(one.parts.get("estimator"), one.label)
     done = one.reused + one.computed
     counts = (f"{done:,}", f"{one.task_count:,}", f"{one.reused:,}", f"{one.failed:,}")
-    return (one.id, what, one.state, *counts, number(one.best_score), when(one.updated_at))
+    known = (names.get(one.parts.get("target")), names.get(one.parts.get("scorer")))
+    return (one.id, what, *known, one.state, *counts, number(one.best_score), when(one.updated_at))
 
 
 def _as_dict(one: SearchInfo, work: Work, failures: bool) -> dict[str, Any]:

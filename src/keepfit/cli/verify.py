@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepfit.cli.screen import clean, write_json
+from keepfit.cli.screen import TRUSTED, clean, in_words, write_json
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class _Finding:
 
 @click.command(epilog=_EPILOG, short_help="Check models, files and stores.")
 @click.argument("models", metavar="FILE|STORE[#NAME[@VERSION]]...", nargs=-1, required=True)
-@click.option("--trusted", multiple=True, metavar="NAME", help="A class of yours that it may use, by dotted name.")
+@click.option("--trusted", multiple=True, metavar="NAME", help=TRUSTED)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
 def command(context: click.Context, models: tuple[str, ...], trusted: tuple[str, ...], as_json: bool) -> None:
@@ -42,8 +42,9 @@ def command(context: click.Context, models: tuple[str, ...], trusted: tuple[str,
 
     For a whole store, all versions of all models and the database itself are checked.
     """
-    from keepfit.cli.addresses import parse
+    from keepfit.cli.addresses import look_here_for, parse
 
+    look_here_for(trusted)
     findings = []
     for model in models:
         for finding in _check(parse(model), trusted):
@@ -66,7 +67,7 @@ def _check(address: Address, trusted: tuple[str, ...]) -> Iterator[_Finding]:
         with open_store(address.place) as store:
             every = [(name, one.version) for name in store for one in store.versions(name)]
     except KeepfitError as error:
-        yield _Finding(address.place, False, str(error))
+        yield _Finding(address.place, False, in_words(error))
         return
     for name, version in every:
         yield _check_model(Address(address.place, name, version), trusted)
@@ -78,7 +79,7 @@ def _check_model(address: Address, trusted: tuple[str, ...]) -> _Finding:
     try:
         result = verify(address.data(), trusted=trusted)
     except (KeepfitError, OSError) as error:
-        return _Finding(str(address), False, str(error))
+        return _Finding(str(address), False, in_words(error).removeprefix(f"{address}: "))
     changed = [method for method, same in result.methods.items() if not same]
     if changed:
         return _Finding(str(address), False, f"{', '.join(changed)} no longer gives what it gave for the sample")

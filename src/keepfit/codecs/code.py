@@ -17,7 +17,7 @@ def _cloudpickle() -> Any:
     try:
         import cloudpickle
     except ImportError:
-        message = "code in a file needs cloudpickle: pip install 'keepfit[code]'"
+        message = "code in a file needs cloudpickle: pip install cloudpickle"
         raise UnsupportedError(message) from None
     return cloudpickle
 

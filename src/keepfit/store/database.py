@@ -194,7 +194,7 @@ class Database:
         try:
             self._engine = _engine_of(self.url, memory=self.is_memory)
         except (ImportError, exc.NoSuchModuleError) as error:
-            raise StoreError(f"{self!r} needs a driver: pip install 'keepfit[postgresql]' ({error})") from None
+            raise StoreError(f"{self!r} needs a driver: pip install 'psycopg[binary]' ({error})") from None
         self._finalizer = weakref.finalize(self, _dispose, self._engine, self._pid)
 
     def _engine_here(self) -> Engine:
