@@ -9,12 +9,13 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests sklearn-tests long bench bench-checkpoint tables clean
+.PHONY: help demo test lint tests sklearn-tests long fuzz bench bench-checkpoint tables clean
 
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
 	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
-	@echo "make long              the long rigs: kill tests at 50 moments, larger fuzzing"
+	@echo "make long              the long rigs: kill tests at 50 moments"
+	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
 	@echo "make bench             dump, load and size beside pickle, joblib and skops"
 	@echo "make bench-checkpoint  what checkpoint costs per task"
 	@echo "make tables            write the tables of scikit-learn's classes for the installed release"
@@ -62,6 +63,11 @@ sklearn-tests: $(VENV)/test-ready
 
 long: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 bash scripts/postgresql.sh --install $(BIN)/python -m pytest -n 2 -q -m long
+
+# With one thread: a forked child of a process with several may wait for ever.
+FUZZ ?= --minutes 10
+fuzz: $(VENV)/test-ready
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py --variants $(FUZZ)
 
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/persistence.py

@@ -4,7 +4,7 @@ Run with ``make bench``. Prints a table of medians and of ratios to pickle (prot
 ``benchmarks/results/persistence.json`` with the machine and the versions. The tools take turns within each round, so
 that a drift of the machine's speed meets all of them. Times are of bytes in memory for those that have them, of files
 in the page cache for memory-mapped ones. Peak memory and the first prediction are those of a fresh process that loads a
-file and predicts five rows; its memory is counted from after all imports, its time from before them.
+file and predicts five rows: the memory it takes for that, imports by the load included, and its time from start to end.
 """
 
 from __future__ import annotations

@@ -47,6 +47,7 @@ RANKS = {
 }
 ROOM_OF_MODULE = {
     "conversion": "persistence",
+    "opening": "persistence",
     "search_keeping": "search",
     "search_results": "search",
     "__main__": "cli",

@@ -302,6 +302,12 @@ def hostile_report() -> Report:
     return keepfit.inspect(artifact.to_bytes(graph, facts))
 
 
+def test_only_releases_of_libraries_that_keepfit_knows_are_looked_up() -> None:
+    """To look one up is to search the installed packages: for each name that a file makes up, if it may."""
+    data = file_of(Node("list"), versions={"": "1", "../x": "1", "pip": "1", "numpy": "2"})
+    assert keepfit.inspect(data).running == {"numpy": np.__version__}
+
+
 def test_no_text_of_a_file_becomes_markup() -> None:
     class Tags(HTMLParser):
         def __init__(self) -> None:

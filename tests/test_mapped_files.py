@@ -46,6 +46,14 @@ def test_a_mapped_model_answers_as_the_one_that_was_kept(file: Path) -> None:
     assert model.predict(X[:50] + 0.1).tolist() == keepfit.load(file).predict(X[:50] + 0.1).tolist()
 
 
+def test_what_is_mapped_is_memory_that_processes_share(file: Path) -> None:
+    model = keepfit.load(file, mmap=True)
+    assert model._fit_X.sum() == X.sum()
+    mine = Path("/proc/self/smaps").read_text().partition(str(file))[2].partition("VmFlags")[0]
+    assert int(mine.partition("Rss:")[2].split()[0]) * 1024 >= X.nbytes
+    assert int(mine.partition("Private_Dirty:")[2].split()[0]) == 0
+
+
 def test_a_mapped_array_can_be_written_to_and_the_file_stays_as_it_is(file: Path) -> None:
     before = file.read_bytes()
     model = keepfit.load(file, mmap=True)

@@ -311,11 +311,50 @@ def test_a_class_of_the_main_script_needs_that_script_and_trust(tmp_path: Path) 
         print(keepfit.load("mine.safetensors", trusted=[Mine]).value)
         """,
     )
-    assert wrote == "5\n"
+    assert wrote.startswith("5\n")
     with pytest.raises(UntrustedError, match=r"__main__\.Mine"):
         keepfit.load(tmp_path / "mine.safetensors")
-    with pytest.raises(UnsupportedError, match="cannot be imported here"):
+    with pytest.raises(UnsupportedError, match=r"cannot be imported here.*trusted=\[Mine\]"):
         keepfit.load(tmp_path / "mine.safetensors", trusted=["__main__.Mine"])
+
+
+def test_a_class_of_the_main_script_loads_elsewhere_when_the_class_itself_is_given(tmp_path: Path) -> None:
+    script = """
+        import warnings
+        import keepfit
+        class Mine:
+            def __init__(self): self.value = 5
+        def double(number): return 2 * number
+        with warnings.catch_warnings(record=True) as caught:
+            keepfit.dump([Mine(), double], "mine.safetensors")
+            with keepfit.Store("state.db") as store:
+                store["mine"] = Mine()
+        print([str(one.message).partition(" is ")[0] for one in caught])
+        """
+    assert run(tmp_path, script) == "['Mine, double', 'Mine']\n"
+
+    Mine = type("Mine", (), {"__module__": __name__, "__qualname__": "Mine"})
+    Other = type("Mine", (), {"__module__": "elsewhere", "__qualname__": "Mine"})
+    made, function = keepfit.load(tmp_path / "mine.safetensors", trusted=[Mine, double])
+    assert (type(made), made.value, function) == (Mine, 5, double)
+    with keepfit.Store(tmp_path / "state.db") as store:
+        assert type(store.load("mine", trusted=Mine)) is Mine
+        with pytest.raises(UntrustedError, match=r"pass the class itself: trusted=\[Mine\]"):
+            store.load("mine", trusted=[Mine, Other])
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def test_one_class_or_name_is_trusted_without_a_list(tmp_path: Path) -> None:
+    keepfit.dump(Outside(), tmp_path / "one.safetensors")
+    assert type(keepfit.load(tmp_path / "one.safetensors", trusted=Outside)) is Outside
+    assert type(keepfit.load(tmp_path / "one.safetensors", trusted=f"{__name__}.Outside")) is Outside
+
+
+class Outside:
+    pass
 
 
 def test_a_class_of_the_main_script_comes_back_anywhere_as_code(tmp_path: Path) -> None:
@@ -368,6 +407,36 @@ def test_metadata_is_shown_and_leaves_the_object_alone(model: Pipeline) -> None:
     data = keepfit.dumps(model, metadata=metadata)
     assert keepfit.inspect(data).metadata == metadata
     assert keepfit.dumps(keepfit.loads(data)) == keepfit.dumps(model)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (np.bool_(True), True),
+        (np.int64(-5), -5),
+        (np.uint64(2**64 - 1), 2**64 - 1),
+        (np.float32(0.1), float(np.float32(0.1))),
+        (np.float64(0.1), 0.1),
+        ([np.int8(1), {"deep": np.float16(0.5)}], [1, {"deep": 0.5}]),
+    ],
+)
+def test_scalars_of_numpy_are_kept_as_the_numbers_they_are(given: Any, kept: Any) -> None:
+    found = keepfit.inspect(keepfit.dumps(0, metadata={"value": given})).metadata["value"]
+    assert (found, type(found)) == (kept, type(kept))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "place"),
+    [
+        ({"acc": np.float64("nan")}, r"metadata\['acc'\] is a float"),
+        ({"acc": np.longdouble(1) / 3}, r"metadata\['acc'\] is a longdouble"),
+        ({"acc": np.zeros(3)}, r"metadata\['acc'\] is a ndarray"),
+        ({"a": [0, {"b": (1,)}]}, r"metadata\['a'\]\[1\]\['b'\] is a tuple"),
+    ],
+)
+def test_metadata_that_cannot_be_kept_is_named(metadata: Any, place: str) -> None:
+    with pytest.raises(UnsupportedError, match=place):
+        keepfit.dumps(0, metadata=metadata)
 
 
 @pytest.mark.parametrize("metadata", [{1: 2}, {"a": object()}, {"a": float("nan")}, {"a": (1, 2)}, [1], {"a": b"x"}])

@@ -1,9 +1,9 @@
 """keepfit keeps what you fit: trained scikit-learn models, and the work done on the way to them.
 
-``dump``, ``dumps``, ``load``, ``loads`` keep models as data. ``inspect`` says what a file holds, also a
-pickle, ``convert`` makes a keepfit file of one, ``verify`` checks it.
-``checkpoint`` lets any scikit-learn search stop and go on. ``ModelSearchCV`` searches several model types. ``Store``
-keeps many models. Each name is imported when it is first used, so ``import keepfit`` costs next to nothing.
+``dump``, ``dumps``, ``load``, ``loads`` keep models as data; ``open`` reads parts of a file. ``inspect`` says what a
+file holds, also a pickle, ``convert`` makes a keepfit file of one, ``verify`` checks it. ``checkpoint`` lets any
+scikit-learn search stop and go on. ``ModelSearchCV`` searches several model types. ``Store`` keeps many models. Each
+name is imported when it is first used, so ``import keepfit`` costs next to nothing.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keepfit.conversion import convert
     from keepfit.errors import KeepfitError, KeepfitWarning
     from keepfit.inspection import Report, inspect
+    from keepfit.opening import open
     from keepfit.persistence import dump, dumps, load, loads, verify
     from keepfit.search import ModelSearchCV
     from keepfit.store import Store
@@ -35,6 +36,7 @@ __all__ = [
     "inspect",
     "load",
     "loads",
+    "open",
     "verify",
 ]
 
@@ -51,6 +53,7 @@ _MODULES = {
     "inspect": "inspection",
     "load": "persistence",
     "loads": "persistence",
+    "open": "opening",
     "verify": "persistence",
 }
 

@@ -12,6 +12,7 @@ __all__ = [
     "InvalidStateError",
     "KeepfitError",
     "KeepfitWarning",
+    "PartNotFoundError",
     "StoreError",
     "UnsupportedError",
     "UntrustedError",
@@ -71,6 +72,10 @@ class UnsupportedError(KeepfitError):
 
 class VersionError(KeepfitError):
     """The file was written under a library release whose state differs from the running one's."""
+
+
+class PartNotFoundError(KeepfitError, KeyError):
+    """The file has no such array or part."""
 
 
 class StoreError(KeepfitError):

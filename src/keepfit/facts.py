@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from keepfit.codecs.codec import class_name
 from keepfit.errors import UnsupportedError
@@ -70,18 +71,38 @@ def metadata_of(facts: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _metadata_text(metadata: Mapping[str, Any]) -> str:
-    if not isinstance(metadata, Mapping) or not all(isinstance(key, str) for key in metadata):
-        raise UnsupportedError("metadata= takes a dict with string keys")
     try:
-        text = _json(dict(metadata))
-        exact = msgspec.json.decode(text) == metadata
-    except (TypeError, ValueError, RecursionError, OverflowError) as error:
-        raise UnsupportedError(f"metadata= takes what JSON can hold: {error}") from None
-    if not exact:
-        raise UnsupportedError(
-            "metadata= takes what JSON can hold exactly: lists, dicts, strings, numbers, true, false, null"
-        )
-    return text
+        return _json(_plain(metadata, "metadata"))
+    except RecursionError:
+        raise UnsupportedError("metadata= takes what JSON can hold, and this contains itself") from None
+
+
+def _plain(value: Any, place: str) -> Any:
+    """The user's value as JSON holds it exactly: NumPy's scalars become Python's of the same value."""
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise UnsupportedError(f"{place} has the key {key!r}; metadata= takes dicts with string keys")
+        return {key: _plain(one, f"{place}[{key!r}]") for key, one in value.items()}
+    if place == "metadata":
+        raise UnsupportedError("metadata= takes a dict with string keys")
+    if isinstance(value, list):
+        return [_plain(one, f"{place}[{index}]") for index, one in enumerate(value)]
+    if isinstance(value, np.bool_ | np.integer | np.floating | np.str_):
+        value = value.item()
+    try:
+        if msgspec.json.decode(_json(value)) == value:
+            return value
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise UnsupportedError(
+        f"{place} is a {type(value).__name__} ({_limited(repr(value))}), which JSON cannot hold exactly; metadata= "
+        "takes strings, numbers (no NaN), true, false, null, and lists and dicts of them"
+    )
+
+
+def _limited(text: str) -> str:
+    return text if len(text) <= 60 else text[:60] + "..."
 
 
 def _short(value: Any) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -17,13 +17,25 @@ from keepfit.errors import KeepfitWarning, UnsupportedError
 from keepfit.facts import facts_of
 from keepfit.graph import Graph
 
-__all__ = ["Place", "Trusted", "Verification", "build", "dump", "dumps", "graph_of", "load", "loads", "verify"]
+__all__ = [
+    "Place",
+    "Trusted",
+    "Verification",
+    "build",
+    "dump",
+    "dumps",
+    "graph_of",
+    "load",
+    "loads",
+    "verify",
+    "warn_of_scripts",
+]
 
 #: Capabilities that a caller may open with ``allow=``.
 CAPABILITIES = frozenset({"code", "paths", "patterns"})
 
 Place = str | os.PathLike[str] | IO[bytes]
-Trusted = Iterable[type | Callable[..., Any] | str]
+Trusted = codecs.Trusted
 
 
 def dump(
@@ -45,7 +57,8 @@ def dump(
         Where to. A path is replaced as a whole or not at all, whatever happens meanwhile. ``scheme://`` places are
         opened by fsspec.
     metadata : mapping of str to JSON-able, default=None
-        Your own facts about it, such as ``{"accuracy": 0.97}``; `keepfit.inspect` shows them.
+        Your own facts about it, such as ``{"accuracy": 0.97}``; `keepfit.inspect` shows them. Scalars of NumPy are kept
+        as the numbers they are.
     sample : array-like of shape (n_samples, n_features), default=None
         A few rows to keep with what the model gives for them; `keepfit.verify` replays them.
     compress : "zstd" or int, default=None
@@ -65,6 +78,11 @@ def dump(
         If `file` is not a path or binary file object.
     ValueError
         If `compress` is something else.
+
+    Warns
+    -----
+    KeepfitWarning
+        If a class or function is defined in the script that runs, whose name leads nowhere in another program.
 
     Notes
     -----
@@ -89,6 +107,7 @@ def dump(
     """
     level = artifact.level_of(compress)
     graph, facts = graph_of(obj, metadata=metadata, sample=sample, allow=allow)
+    warn_of_scripts(graph)
     if isinstance(file, (str, os.PathLike)):
         artifact.save(graph, facts, file, level=level)
     else:
@@ -141,8 +160,9 @@ def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Colle
     mmap : bool, default=False
         Leave large arrays of floats where they are, in the file, so that opening costs neither time nor memory and
         several processes share them. Changes to them stay in this process. The file must be a path on this machine.
-    trusted : iterable of type, callable or str, default=()
-        Your own classes and functions that the file may use, themselves or by dotted name.
+    trusted : type, callable, str or iterable of them, default=()
+        Your own classes and functions that the file may use, themselves or by dotted name. What was defined in a script
+        (``__main__``) is known by the last part of its name, and must be given itself.
         `keepfit.inspect` lists which a file asks for.
     allow : collection of str, default=()
         Capabilities to open: ``"code"`` (code in the file runs), ``"paths"`` (the model may read and write files it
@@ -191,7 +211,7 @@ def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Colle
     allow = _allowed(allow)
     if mmap and not isinstance(file, str | os.PathLike):
         raise TypeError(f"mmap=True takes the path of a file on this machine, not {type(file).__name__}")
-    with artifact.open_source(file) as source:
+    with artifact.open_source(file, lazily=mmap) as source:
         if mmap and not isinstance(source, artifact.FileSource):
             raise TypeError(f"mmap=True takes the path of a file on this machine, and {file!r} is none")
         graph, _ = artifact.read_source(source, may_map=codecs.unread_arrays if mmap else None)
@@ -301,6 +321,19 @@ def graph_of(
     roots = {} if sample is None else {"sample": {"inputs": sample, "outputs": _outputs(obj, sample)}}
     graph = codecs.encode(obj, roots=roots, allow=allow)
     return graph, facts_of(obj, graph, metadata)
+
+
+def warn_of_scripts(graph: Graph) -> None:
+    """Warn of classes and functions that only the running script has: another program must bring them along."""
+    names = [name for name in codecs.untrusted_types(graph) if name.startswith("__main__.")]
+    if names:
+        listed = ", ".join(name.removeprefix("__main__.") for name in names)
+        warnings.warn(
+            f"{listed} is defined in the script that runs, so other programs do not find it by name: there, pass it "
+            f"itself, load(..., trusted=[{listed}]). To load it by name, define it in a module that can be imported",
+            KeepfitWarning,
+            stacklevel=_callers_level(),
+        )
 
 
 #: The methods whose outputs are kept with a sample.

@@ -25,7 +25,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from keepfit.errors import KeepfitWarning
 from keepfit.search_keeping import Keeper, opened, plain
-from keepfit.search_results import best_index, merged, rows_of, score_at
+from keepfit.search_results import best_index, merged, rows_of, score_at, score_column
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +79,8 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     random_state : int, RandomState or None, default=None
         For drawing them. Only an int lets work be found again.
     error_score : 'raise' or float, default=np.nan
-        As for `GridSearchCV`. A type of model whose fits all fail is left out with a warning, unless all types are.
+        As for `GridSearchCV`. A type of model whose fits all fail, or whose candidates
+        all have the score NaN, is left out with a warning, unless all types are.
     return_train_score : bool, default=False
         As for `GridSearchCV`.
     verbose : int, default=0
@@ -108,7 +109,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     cv_results_ : dict of str to ndarray
         The tables of all types as one, as `GridSearchCV` has it, with the column ``"model"``; ranks are over all types.
     failed_models_ : dict of str to str
-        Types that were left out because all their fits failed, and why.
+        Types that were left out because all their fits or scores failed, and why.
     scorer_ : callable or dict
         As in `GridSearchCV`, of the best model.
     multimetric_ : bool
@@ -238,8 +239,8 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If `models` are not as described, a grid names a parameter its estimator does not have, or all fits of all
-            types fail.
+            If `models` are not as described, a grid names a parameter its estimator does not have, or all fits or
+            scores of all types fail.
         StoreError
             If the store cannot be opened or written.
         """
@@ -259,6 +260,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                 try:
                     with keeper.watched(name):
                         search.fit(X, y, **fit_params[name])
+                    self._check_scores(name, search, (X, y, fit_params[name]))
                 except ValueError as error:
                     if self.error_score == "raise":
                         raise
@@ -306,6 +308,24 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         if _has_distributions(space):
             return RandomizedSearchCV(estimator, space, n_iter=self.n_iter, random_state=self.random_state, **common)
         return GridSearchCV(estimator, space, **common)
+
+    def _check_scores(self, name: str, search: Any, data: tuple[Any, Any, dict[str, Any]]) -> None:
+        """Refuse to choose among candidates that have no score."""
+        means = score_column(self.refit, search.cv_results_)
+        if callable(self.refit) or means is None or not np.isnan(means).all():
+            return
+        X, y, params = data
+        estimator, _ = self.models[name]
+        model = clone(estimator).set_params(**clone(search.cv_results_["params"][0], safe=False))
+        model.fit(X, **params) if y is None else model.fit(X, y, **params)
+        try:  # what went wrong in the scorer is told by asking it once more, here
+            scorers = search.scorer_ if isinstance(search.scorer_, dict) else {"score": search.scorer_}
+            for scorer in scorers.values():
+                scorer(model, X, y)
+            reason = "the scorer gave it"
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+        raise ValueError(f"the score of every candidate is NaN, so none is the best: {reason}")
 
     def _refit(
         self, keeper: Keeper, name: str, found: _Found, data: tuple[Any, Any, dict[str, Any]], facts: dict[str, Any]

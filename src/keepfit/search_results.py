@@ -11,7 +11,7 @@ from numpy.ma import MaskedArray
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-__all__ = ["best_index", "merged", "rows_of", "score_at"]
+__all__ = ["best_index", "merged", "rows_of", "score_at", "score_column"]
 
 _RANK, _MEAN = "rank_test_", "mean_test_"
 
@@ -96,8 +96,14 @@ def best_index(refit: Any, table: Mapping[str, Any], *, multimetric: bool) -> in
 
 def score_at(refit: Any, table: Mapping[str, Any], index: int | None) -> float | None:
     """The mean score of a row by the metric that is chosen by; None where there is none."""
-    column = table.get(f"{_MEAN}{refit}", table.get(f"{_MEAN}score"))
+    column = score_column(refit, table)
     return None if column is None or index is None else float(column[index])
+
+
+def score_column(refit: Any, table: Mapping[str, Any]) -> NDArray[np.float64] | None:
+    """The mean scores of all rows by the metric that is chosen by; None where there is none."""
+    column: NDArray[np.float64] | None = table.get(f"{_MEAN}{refit}", table.get(f"{_MEAN}score"))
+    return column
 
 
 def _parameter_column(parts: Sequence[Any], sizes: Sequence[int]) -> MaskedArray[Any, Any]:

@@ -80,6 +80,21 @@ def test_settings_of_scikit_learn_are_told(store, iris) -> None:
         assert scored(store, TREE, *iris).reused == 3
 
 
+def test_how_numpy_takes_errors_is_part_of_it(store, iris) -> None:
+    def dividing(estimator, X, y):
+        try:
+            return float(np.float64(1) / np.float64(0) > 0)
+        except FloatingPointError:
+            return 0.5
+
+    scores = []
+    for divide in ("ignore", "raise"):
+        with np.errstate(divide=divide), keepfit.checkpoint(store, progress=False) as run:
+            scores.extend(cross_val_score(TREE, *iris, cv=KFold(2), scoring=dividing))
+    assert scores == [1, 1, 0.5, 0.5]
+    assert "scikit-learn's settings or NumPy's" in run.notes[0]
+
+
 def test_another_release_of_a_library_is_told_with_both_numbers(store, iris, monkeypatch) -> None:
     scored(store, TREE, *iris)
     monkeypatch.setattr("sklearn.__version__", "99.0")

@@ -200,6 +200,7 @@ def test_doctor_fails_on_what_is_no_store(run, csv):
         (["search", "iris.csv", "--target", "species", "--models", "knm"], 2, "did you mean 'knn'"),
         (["search", "iris.csv", "--target", "species", "--models", "enet"], 2, "'enet' is for regression"),
         (["search", "iris.csv", "--target", "species", "--scoring", "acuracy"], 2, "did you mean 'accuracy'"),
+        (["search", "iris.csv", "--target", "species", "--scoring", "acc"], 2, "did you mean 'accuracy'"),
         (["search", "iris.csv", "--target", "species", "--grid", "knn.k=1:9"], 2, "no parameter 'k'"),
         (["search", "iris.csv", "--target", "species", "--grid", "knn.n_neighbors=9:1"], 2, "no number in 9:1"),
         (["search", "iris.csv", "--target", "species", "--grid", "n_neighbors"], 2, "model.parameter=values"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -83,6 +84,44 @@ def test_other_data_have_a_leaderboard_of_their_own(searched, run, iris):
     iris.sample(frac=1, random_state=0)[:90].to_csv("less.csv", index=False)
     run("search", "less.csv", "--target", "species", *QUICK)
     assert len(json.loads(run("leaderboard", "--json", "--limit", "50").stdout)) == 7
+
+
+@pytest.mark.parametrize(
+    ("target", "scoring", "hint"),
+    [
+        ("answer", "f1", "there are f1_macro, f1_micro, f1_weighted"),
+        ("answer", "r2", "it is for amounts, and these are classes; for it there are accuracy"),
+        ("species", "roc_auc", "there are roc_auc_ovr"),
+        ("petal_width", "accuracy", "there are r2"),
+        ("petal_width", "neg_mean_gamma_deviance", None),
+        ("number", "f1", None),
+        ("number", "r2", "these are classes"),
+        ("answer", "roc_auc", None),
+    ],
+)
+def test_a_scorer_that_does_not_suit_the_target_is_refused_before_any_fit(run, iris, target, scoring, hint):
+    iris = iris.assign(answer=iris["petal_width"].gt(1).map({True: "yes", False: "no"}), number=[0, 1] * 75)
+    iris.to_csv("data.csv", index=False)
+    words = ("--target", target, "--scoring", scoring, "--models", "tree", "--grid", "tree.max_depth=1", "--cv", "2")
+    task = () if target != "petal_width" else ("--task", "regression")
+    result = run("search", "data.csv", *words, *task, "--no-progress")
+    assert result.exit_code == (2 if hint else 0), result.stderr
+    if hint:
+        assert hint in result.stderr
+        assert not os.path.exists("state.db")
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_search_without_any_score_keeps_nothing_and_says_why(run, csv):
+    words = ("--target", "species", "--scoring", "neg_log_loss", "--models", "svm", "--cv", "3", "--no-progress")
+    result = run("search", csv, *words)
+    assert result.exit_code == 1
+    assert "predict_proba" in result.stderr.splitlines()[-1]
+    assert all("predict_proba" in line for line in result.stderr.splitlines() if "Scoring failed" in line)
+    with keepfit.Store("state.db") as store:
+        assert not list(store)
+        assert store.work.searches()[0].failed == 36
+    assert "predict_proba" in run("status", "--failures").stdout
 
 
 @pytest.mark.filterwarnings("default")

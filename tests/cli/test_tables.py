@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+
 import numpy as np
 import pytest
 
@@ -21,6 +23,12 @@ KINDS = [
     ([True, False, True], "text"),
     ([None, None, None], "nothing"),
     (pandas.to_datetime(["2020-01-01", "2020-01-02", None]), "date"),
+    (["2020-01-01", "2020-12-31", None, "?"], "date"),
+    (["2020-01-01 10:00:00", "2020-12-31T23:59:59.5+02:00", "2021-01-01T00:00Z"], "date"),
+    ([datetime.date(2020, 1, 1), None], "date"),
+    (["2020-01-01", "later"], "text"),
+    (["2020-01-01", "3"], "text"),
+    (["2020", "2021"], "number"),
     ([[1], [2, 3], []], "nested"),
     (pandas.Categorical(["a", "b", "a"]), "text"),
 ]
@@ -83,6 +91,18 @@ def test_mixed_columns_with_missing_values_become_finite_numbers():
     out = preparation(prepared.columns).fit_transform(prepared.X)
     assert out.shape == (60, 1 + 3 + 2)  # the amount; red, green, missing; true, false
     assert np.isfinite(out).all()
+
+
+def test_csv_and_parquet_give_the_same_columns_whatever_the_table_holds(tmp_path):
+    pytest.importorskip("pyarrow")
+    days = pandas.Series(pandas.date_range("2020-01-01", periods=5).repeat(12)).sample(frac=1, random_state=0)
+    frame = mixed().assign(day=days.to_numpy(), moment=days.to_numpy() + pandas.Timedelta("1h30min"), date=days.dt.date)
+    frame.to_csv(tmp_path / "data.csv", index=False)
+    frame.to_parquet(tmp_path / "data.parquet")
+    one, other = (prepare(read(str(tmp_path / f"data.{ending}")), "y", None) for ending in ("csv", "parquet"))
+    assert one.left_out.keys() >= {"day", "moment", "date"}
+    assert (one.columns, one.left_out) == (other.columns, other.left_out)
+    pandas.testing.assert_frame_equal(one.X, other.X)
 
 
 def test_values_that_were_not_seen_in_fitting_are_no_error():

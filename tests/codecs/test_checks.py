@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse as sp
 import scipy.special
 from sklearn.cluster import HDBSCAN, Birch, BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
-from sklearn.covariance import EmpiricalCovariance
+from sklearn.covariance import OAS, EmpiricalCovariance
 from sklearn.decomposition import NMF, IncrementalPCA, LatentDirichletAllocation, MiniBatchNMF, SparseCoder
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
@@ -512,6 +512,7 @@ def test_a_model_of_many_parts_of_its_own_is_not() -> None:
         (LatentDirichletAllocation(max_doc_update_iter=10**9), "max_doc_update_iter", ITERATIONS_MAX),
         (SparseCoder(np.eye(3), transform_max_iter=10**9), "transform_max_iter", ITERATIONS_MAX),
         (RandomForestClassifier(n_jobs=10**6), "n_jobs", N_JOBS_MAX),
+        (FeatureUnion([], n_jobs=1e9), "n_jobs", N_JOBS_MAX),
         (RandomForestClassifier(n_jobs=-(10**6)), "n_jobs", 1),
     ],
     ids=lambda value: type(value).__name__ if hasattr(value, "fit") else str(value),
@@ -657,3 +658,13 @@ def test_a_graph_of_a_class_with_no_rules_still_has_its_counts_checked() -> None
     graph = Graph({"object": Ref(0)}, [Node("sklearn.preprocessing.Normalizer", state)], [], [], {})
     with pytest.raises(KeepfitError):
         codecs.decode(graph)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_models_of_either_precision_load_in_silence_and_infinities_do_not(dtype: str) -> None:
+    model = fitted(OAS(), X.astype(dtype))
+    assert model.covariance_.dtype == dtype
+    codecs.decode(codecs.encode(model))
+    for wrong in (np.inf, -np.inf, np.nan):
+        model.covariance_[0, 0] = wrong
+        assert_refused(model, InvalidStateError)

@@ -255,3 +255,15 @@ def test_the_place_of_the_store_does_not_go_into_a_file():
     data = keepfit.dumps(search)
     assert b"secret" not in data
     assert keepfit.loads(data).store is None
+
+
+@pytest.mark.filterwarnings("default")
+def test_a_type_whose_scores_are_all_nan_is_left_out_with_the_scorers_error():
+    models = {"svm": (SVC(), {"C": [0.1, 1.0]}), "nb": (GaussianNB(), {})}
+    search = ModelSearchCV(models, cv=3, scoring="neg_log_loss")
+    with pytest.warns(KeepfitWarning, match=r"svm is left out: .* NaN.*predict_proba"):
+        search.fit(X, y)
+    assert search.best_model_ == "nb"
+    assert "predict_proba" in search.failed_models_["svm"]
+    with pytest.raises(ValueError, match="NaN"):
+        ModelSearchCV({"svm": models["svm"]}, cv=3, scoring="neg_log_loss").fit(X, y)

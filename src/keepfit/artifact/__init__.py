@@ -20,7 +20,7 @@ Errors about *bytes* are `FormatError`. Errors about *places* are Python's own (
 from keepfit.artifact.compression import level_of
 from keepfit.artifact.header import PACKED_VERSION, PLAIN_VERSION
 from keepfit.artifact.places import open_bytes, open_source, save
-from keepfit.artifact.reading import read, read_facts, read_source, verify_arrays
+from keepfit.artifact.reading import Reader, read, read_facts, read_source, verify_arrays
 from keepfit.artifact.sniffing import sniff
 from keepfit.artifact.sources import FileSource
 from keepfit.artifact.writing import to_bytes, write
@@ -29,6 +29,7 @@ __all__ = [
     "PACKED_VERSION",
     "PLAIN_VERSION",
     "FileSource",
+    "Reader",
     "level_of",
     "open_bytes",
     "open_source",

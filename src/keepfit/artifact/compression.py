@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from importlib import import_module
 from itertools import accumulate, pairwise
@@ -257,5 +256,7 @@ def _in_threads(function: Callable[[_Given], _Made], values: list[_Given], size:
     threads = min(os.cpu_count() or 1, 8, len(values))
     if threads < 2 or size < _THREADED_BYTES:
         return list(map(function, values))
+    from concurrent.futures import ThreadPoolExecutor
+
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(function, values))

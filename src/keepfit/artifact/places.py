@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import IO, Any, NoReturn
 
-from keepfit.artifact.sources import BytesSource, DiskFile, FileSource, Source
+from keepfit.artifact.sources import BytesSource, DiskFile, FileSource, RemoteSource, Source
 from keepfit.artifact.writing import write
 from keepfit.errors import UnsupportedError
 from keepfit.graph import Graph
@@ -95,23 +95,33 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str], *
 
 
 @contextlib.contextmanager
-def open_source(file: str | os.PathLike[str] | IO[bytes]) -> Iterator[Source]:
+def open_source(file: str | os.PathLike[str] | IO[bytes], *, lazily: bool = False) -> Iterator[Source]:
     """Open a file to be read part by part; what is no regular file of the disk is read into memory first.
 
     Parameters
     ----------
     file : str, PathLike or binary file object
         As for `open_bytes`, which also lists the errors.
+    lazily : bool, default=False
+        Whether a file at a URL is fetched part by part too, not as a whole.
 
     Yields
     ------
-    source : FileSource or BytesSource
+    source : FileSource, RemoteSource or BytesSource
     """
     if isinstance(file, DiskFile) and _is_regular(file):
         yield FileSource(file, file.tell())
-        file.seek(0, os.SEEK_END)
+        if not file.closed:
+            file.seek(0, os.SEEK_END)
         return
     place = _place(file) if isinstance(file, str | os.PathLike) else ""
+    if place and lazily and _URL.match(place):
+        system, path = _file_system(place)
+        with _remote_errors(place):
+            size = system.size(path)
+        if size is not None:  # a server may not tell
+            yield RemoteSource(system, path, size)
+            return
     if not place or _URL.match(place):
         yield BytesSource(memoryview(open_bytes(file)))
         return

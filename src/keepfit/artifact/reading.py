@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Set
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from keepfit.artifact.sources import BytesSource, FileSource, Source
 from keepfit.errors import FormatError
 from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits, Packed, from_json
 
-__all__ = ["LARGE_BYTES", "MayMap", "read", "read_facts", "read_source", "verify_arrays"]
+__all__ = ["LARGE_BYTES", "MayMap", "Reader", "read", "read_facts", "read_source", "verify_arrays"]
 
 #: Arrays of this size are read, or mapped, by themselves.
 LARGE_BYTES = 1 << 20
@@ -93,22 +93,72 @@ def read_source(
     FormatError
         As for `read`.
     """
-    header = _header_of(source, limits)
-    start = header.data_start
-    document = source.take(*(start + offset for offset in header.tensors[GRAPH_NAME].data_offsets))
-    if xxhash.xxh3_64_hexdigest(document) != header.checksums[-1]:
-        raise FormatError("the graph does not match its checksum: the file is damaged; get it again")
-    graph = from_json(document, limits=limits, is_packed=header.version == PACKED_VERSION)
-    _check_names(graph, header)
-    packings = checked_packings(graph, header, limits)
-    mapped: dict[str, memoryview] = {}
-    if may_map is not None and isinstance(source, FileSource):
-        mapped = _mapped(source, header, graph, may_map)
-    parts = {**_parts(source, header, verify=verify_arrays, without=mapped), **mapped}
-    parts.update(unpack(parts, packings))
-    described: dict[str, Tensor | Packed] = {**header.tensors, **packings}
-    graph.arrays = [_array(described[name], parts[name], name) for name in graph.names]
-    return graph, header.facts
+    reader = Reader(source, limits=limits)
+    graph = reader.graph
+    arrays = reader.arrays(graph.names, verify=verify_arrays, may_map=may_map)
+    graph.arrays = [arrays[name] for name in graph.names]
+    return graph, reader.facts
+
+
+class Reader:
+    """A file whose header and graph have been read, and whose arrays are read when they are asked for.
+
+    Parameters
+    ----------
+    source : Source
+    limits : Limits, default=LIMITS
+
+    Attributes
+    ----------
+    graph : Graph
+        Without its arrays.
+    facts : dict of str to str
+
+    Raises
+    ------
+    FormatError
+        If the header or the graph is not what it must be.
+    """
+
+    def __init__(self, source: Source, *, limits: Limits = LIMITS) -> None:
+        header = self._header = _header_of(source, limits)
+        self._source = source
+        start = header.data_start
+        document = source.take(*(start + offset for offset in header.tensors[GRAPH_NAME].data_offsets))
+        if xxhash.xxh3_64_hexdigest(document) != header.checksums[-1]:
+            raise FormatError("the graph does not match its checksum: the file is damaged; get it again")
+        self.graph = from_json(document, limits=limits, is_packed=header.version == PACKED_VERSION)
+        self.facts = header.facts
+        _check_names(self.graph, header)
+        self._packings = checked_packings(self.graph, header, limits)
+
+    def arrays(
+        self, names: Collection[str], *, verify: bool = True, may_map: MayMap | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Some of the arrays, by name.
+
+        Parameters
+        ----------
+        names : collection of str
+        verify : bool, default=True
+            Whether they are compared with their checksums.
+        may_map : function, default=None
+            As for `read_source`.
+
+        Raises
+        ------
+        FormatError
+            If one is damaged.
+        """
+        header, source = self._header, self._source
+        wanted = set(names)
+        mapped: dict[str, memoryview] = {}
+        if may_map is not None and isinstance(source, FileSource):
+            mapped = _mapped(source, header, wanted, lambda: may_map(self.graph))
+        parts = {**_parts(source, header, wanted - mapped.keys(), verify=verify), **mapped}
+        parts.update(unpack(parts, {name: each for name, each in self._packings.items() if name in wanted}))
+        described: dict[str, Tensor | Packed] = {**header.tensors, **self._packings}
+        return {name: _array(described[name], parts[name], name) for name in names}
 
 
 def read_facts(data: bytes | bytearray | memoryview | mmap.mmap, *, limits: Limits = LIMITS) -> dict[str, str]:
@@ -151,7 +201,8 @@ def verify_arrays(data: bytes | bytearray | memoryview | mmap.mmap, *, limits: L
         If `data` is not a bytes-like object.
     """
     source = BytesSource(_bytes_of(data))
-    _parts(source, _header_of(source, limits), verify=True)
+    header = _header_of(source, limits)
+    _parts(source, header, header.tensors.keys() - {GRAPH_NAME}, verify=True)
 
 
 def _bytes_of(data: Any) -> memoryview:
@@ -181,22 +232,24 @@ def _header_of(source: Source, limits: Limits) -> Header:
     return header
 
 
-def _mapped(source: FileSource, header: Header, graph: Graph, may_map: MayMap) -> dict[str, memoryview]:
+def _mapped(
+    source: FileSource, header: Header, wanted: Set[str], may_map: Callable[[], Collection[str]]
+) -> dict[str, memoryview]:
     tensors = header.tensors
-    large = {name for name, each in tensors.items() if each.dtype in _FLOATS and _size(each) >= LARGE_BYTES}
-    names = large.intersection(may_map(graph)) if large else large
+    large = {name for name in wanted if tensors[name].dtype in _FLOATS and _size(tensors[name]) >= LARGE_BYTES}
+    names = large.intersection(may_map()) if large else large
     if not names:
         return {}
     data = source.map()[header.data_start :]
     return {name: data[slice(*tensors[name].data_offsets)] for name in names}
 
 
-def _parts(source: Source, header: Header, *, verify: bool, without: Collection[str] = ()) -> dict[str, memoryview]:
-    """The bytes of all tensors but the graph and `without`, compared with their checksums if `verify`."""
+def _parts(source: Source, header: Header, wanted: Set[str], *, verify: bool) -> dict[str, memoryview]:
+    """The bytes of these tensors, compared with their checksums if `verify`."""
     digest = xxhash.xxh3_64_hexdigest
     checksums = dict(zip(header.tensors, header.checksums, strict=True))
     parts = {}
-    for names in _runs(header, without):
+    for names in _runs(header, wanted):
         first = header.tensors[names[0]].data_offsets[0]
         data = source.take(header.data_start + first, header.data_start + header.tensors[names[-1]].data_offsets[1])
         for name in names:
@@ -209,18 +262,20 @@ def _parts(source: Source, header: Header, *, verify: bool, without: Collection[
     return parts
 
 
-def _runs(header: Header, without: Collection[str]) -> Iterator[list[str]]:
+def _runs(header: Header, wanted: Set[str]) -> Iterator[list[str]]:
     """Names of tensors to be taken together: large ones alone, others that lie side by side up to `LARGE_BYTES`."""
     run: list[str] = []
     run_bytes = 0
     for name, tensor in header.tensors.items():
         size = _size(tensor)
-        if run and (run_bytes + size > LARGE_BYTES or name in without or name == GRAPH_NAME):
+        if run and (run_bytes + size > LARGE_BYTES or name not in wanted):
             yield run
             run, run_bytes = [], 0
-        if name not in without and name != GRAPH_NAME:
+        if name in wanted:
             run.append(name)
             run_bytes += size
+    if run:
+        yield run
 
 
 def _size(tensor: Tensor) -> int:

@@ -1,17 +1,17 @@
-"""What a file is read from, part by part: bytes in memory, or a file of the disk."""
+"""What a file is read from, part by part: bytes in memory, a file of the disk, or one elsewhere."""
 
 from __future__ import annotations
 
 import io
 import mmap
 import os
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from keepfit.errors import FormatError
 
-__all__ = ["BytesSource", "DiskFile", "FileSource", "Source"]
+__all__ = ["BytesSource", "DiskFile", "FileSource", "RemoteSource", "Source"]
 
 #: What Python opens a file of the disk as, in binary mode and for reading.
 DiskFile = io.FileIO | io.BufferedReader | io.BufferedRandom
@@ -42,6 +42,21 @@ class BytesSource:
 
     def take(self, start: int, stop: int) -> memoryview:
         return self._data[start:stop]
+
+
+class RemoteSource:
+    """A file of one of fsspec's file systems: every part is fetched by itself."""
+
+    def __init__(self, system: Any, path: str, size: int) -> None:
+        self._system = system
+        self._path = path
+        self.size = size
+
+    def take(self, start: int, stop: int) -> memoryview:
+        data = self._system.cat_file(self._path, start=start, end=stop) if start < stop else b""
+        if len(data) != stop - start:
+            raise FormatError(f"the file is cut short: it lost its end, at {start + len(data):,}, while it was read")
+        return memoryview(data)
 
 
 class FileSource:

@@ -25,9 +25,9 @@ class _Callable(ModuleType):
     Python puts the package in its place. So the package does what the function does."""
 
     def __call__(
-        self, store: str | os.PathLike[str] | Store, *, progress: bool | None = None
+        self, store: str | os.PathLike[str] | Store, *, progress: bool | None = None, share: bool = True
     ) -> AbstractContextManager[Run]:
-        return checkpoint(store, progress=progress)
+        return checkpoint(store, progress=progress, share=share)
 
 
 sys.modules[__name__].__class__ = _Callable

@@ -7,10 +7,9 @@ it in its file, or editing its comments, changes nothing.
 
 from __future__ import annotations
 
-import dis
+import builtins
 import importlib.util
 import sys
-from functools import lru_cache
 from types import (
     BuiltinFunctionType,
     CodeType,
@@ -22,10 +21,12 @@ from types import (
     ModuleType,
     WrapperDescriptorType,
 )
-from typing import Any, NamedTuple
+from typing import Any
 
 from keepfit.checkpoint.effects import written_outside
+from keepfit.checkpoint.names import Names, names_in
 from keepfit.checkpoint.origins import file_digest, is_importable, release_of, release_of_file
+from keepfit.checkpoint.patches import refuse_blind, write_if_set, write_patches
 from keepfit.checkpoint.walk import NoIdentityError, Walk, Writer
 
 __all__ = ["CODE_WRITERS", "write_code"]
@@ -33,37 +34,13 @@ __all__ = ["CODE_WRITERS", "write_code"]
 #: What a class has that says nothing of what it does, or says it twice.
 _SKIPPED = frozenset(
     {
-        *("__dict__", "__weakref__", "__doc__", "__module__", "__qualname__", "__abstractmethods__", "_abc_impl"),
-        *("__annotations__", "__annotate__", "__annotate_func__", "__annotations_cache__", "__parameters__"),
+        *("__dict__", "__weakref__", "__module__", "__qualname__", "__abstractmethods__", "_abc_impl"),
+        *("__annotate__", "__annotate_func__", "__annotations_cache__", "__parameters__"),
         *("__firstlineno__", "__static_attributes__", "__dataclass_fields__", "__dataclass_params__"),
     }
 )
 
 _DESCRIPTORS = (GetSetDescriptorType, MemberDescriptorType, MethodDescriptorType, WrapperDescriptorType)
-
-
-class _Names(NamedTuple):
-    globals: tuple[str, ...]
-    attributes: tuple[str, ...]
-    imports: tuple[str, ...]
-
-
-@lru_cache(maxsize=4096)
-def _names_in(code: CodeType) -> _Names:
-    """The names that code, and the functions within it, looks up outside itself."""
-    found: tuple[set[str], set[str], set[str]] = (set(), set(), set())
-    for instruction in dis.get_instructions(code):
-        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"):
-            found[0].add(instruction.argval)
-        elif instruction.opname in ("LOAD_ATTR", "LOAD_METHOD", "IMPORT_FROM"):
-            found[1].add(instruction.argval)
-        elif instruction.opname == "IMPORT_NAME":
-            found[2].add(instruction.argval)
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            for mine, inner in zip(found, _names_in(constant), strict=True):
-                mine.update(inner)
-    return _Names(*(tuple(sorted(names)) for names in found))
 
 
 def _write_bytecode(walk: Walk, code: CodeType) -> None:
@@ -75,6 +52,7 @@ def _write_bytecode(walk: Walk, code: CodeType) -> None:
 
 
 def _write_function(walk: Walk, function: Any) -> None:
+    refuse_blind(function)
     walk.met[id(function)] = function
     if _write_by_name(walk, function) or walk.again(function):
         return
@@ -85,6 +63,8 @@ def _write_function(walk: Walk, function: Any) -> None:
     _write_bytecode(walk, function.__code__)
     walk.add(function.__defaults__)
     walk.add(function.__kwdefaults__)
+    walk.add(function.__doc__)
+    walk.add(function.__annotations__)
     for cell in function.__closure__ or ():
         try:
             walk.add(cell.cell_contents)
@@ -95,38 +75,87 @@ def _write_function(walk: Walk, function: Any) -> None:
 
 
 def _write_surroundings(walk: Walk, function: Any) -> None:
-    names = _names_in(function.__code__)
+    names = names_in(function.__code__)
+    refuse_blind(function, (*names.globals, *names.attributes), function.__qualname__)
     for name in names.globals:
         if name in function.__globals__:
             walk.text(b"n", name)
             value = function.__globals__[name]
+            refuse_blind(value, place=function.__qualname__)
             if isinstance(value, ModuleType):
-                _write_used_of(walk, value, names.attributes)
+                _write_used_of(walk, value, names, whole=name in names.bare)
             else:
                 walk.add(value)
+        elif name in vars(builtins):
+            refuse_blind(vars(builtins)[name], place=function.__qualname__)
+            write_if_set(walk, builtins, name, vars(builtins)[name])
     for name in names.imports:
         _write_import(walk, name, function)
 
 
-def _write_used_of(walk: Walk, module: ModuleType, names: tuple[str, ...]) -> None:
-    """Of a module of the user's own what the code may use of it; of another one its name and release."""
-    if _write_module(walk, module):
+def _write_used_of(
+    walk: Walk, module: ModuleType, names: Names, *, whole: bool, seen: frozenset[int] = frozenset()
+) -> None:
+    """Of a module of the user's own what the code may use of it; of another one its release, and what was put in it.
+
+    A module that is handed on, as in ``getattr(module, name)``, is used as a whole.
+    """
+    if id(module) in seen:
         return
-    for name in names:
-        value = getattr(module, name, walk)
-        if value is not walk:
+    seen |= {id(module)}
+    installed = _write_module(walk, module)
+    if whole and not installed:
+        _write_whole(walk, module)
+        return
+    for name in (*names.attributes, *names.texts) if whole else names.attributes:
+        value = vars(module).get(name, walk)
+        if value is walk and not installed:
+            value = getattr(module, name, walk)  # by the module's own __getattr__
+        if value is walk:
+            continue
+        if isinstance(value, ModuleType):
+            _write_used_of(walk, value, names, whole=name in names.bare, seen=seen)
+        elif installed:
+            write_if_set(walk, module, name, value)
+        else:
             walk.text(b"n", name)
-            if isinstance(value, ModuleType):
-                _write_used_of(walk, value, names)
-            else:
-                walk.add(value)
+            refuse_blind(value)
+            walk.add(value)
 
 
 def _write_module(walk: Walk, module: ModuleType) -> bool:
-    """Write a module's name and release; False if there is more to say and it has not been said in this stream."""
+    """Write a module's name and release; False for one of the user's own, of which there is more to say."""
     release = release_of(module.__name__)
     walk.text(b"M", f"{module.__name__} {release}")
-    return release is not None or walk.again(module)
+    return release is not None
+
+
+#: What the import system puts into each module.
+_OF_IMPORT = frozenset(
+    {
+        *("__builtins__", "__cached__", "__file__", "__loader__", "__name__", "__package__", "__path__", "__spec__"),
+    }
+)
+
+_WHOLE_NAMES = 2000
+
+
+def _write_whole(walk: Walk, module: ModuleType) -> None:
+    """Write all that a module of the user's own holds."""
+    if walk.again(module):
+        return
+    names = sorted(name for name in vars(module) if name not in _OF_IMPORT)
+    if len(names) > _WHOLE_NAMES:
+        raise NoIdentityError(f"the module {module.__name__} is used as a whole and holds {len(names):,} names")
+    walk.count(b"m", len(names))
+    for name in names:
+        walk.text(b"n", name)
+        try:
+            walk.add(vars(module)[name])
+        except NoIdentityError as error:
+            raise NoIdentityError(
+                f"the module {module.__name__} is used as a whole, and so is its {name}: {error}"
+            ) from error
 
 
 def _write_import(walk: Walk, name: str, function: Any) -> None:
@@ -135,7 +164,9 @@ def _write_import(walk: Walk, name: str, function: Any) -> None:
     for full in (name, f"{package}.{name}"):  # an import may be relative
         module = sys.modules.get(full)
         if module is not None:
-            _write_used_of(walk, module, _names_in(function.__code__).attributes)
+            names = names_in(function.__code__)
+            whole = not names.bare.isdisjoint((name, name.rpartition(".")[2]))
+            _write_used_of(walk, module, names, whole=whole)
             return
     top = name.partition(".")[0]
     try:
@@ -158,8 +189,13 @@ def _write_by_name(walk: Walk, obj: Any) -> bool:
 
 
 def _write_class(walk: Walk, cls: Any) -> None:
+    new = id(cls) not in walk.met
     walk.met[id(cls)] = cls
-    if _write_by_name(walk, cls) or walk.again(cls):
+    if _write_by_name(walk, cls):
+        if new:
+            write_patches(walk, cls)
+        return
+    if walk.again(cls):
         return
     walk.mark(b"k")
     walk.add(cls.__qualname__)
@@ -191,6 +227,7 @@ def _write_method(walk: Walk, method: MethodType) -> None:
 
 
 def _write_builtin(walk: Walk, function: Any) -> None:
+    refuse_blind(function)
     walk.met[id(function)] = function
     owner = function.__self__
     if owner is not None and not isinstance(owner, ModuleType):
@@ -211,10 +248,7 @@ def _write_compiled(walk: Walk, function: Any) -> None:
 
 def _write_module_value(walk: Walk, module: ModuleType) -> None:
     if not _write_module(walk, module):
-        file = getattr(module, "__file__", None)
-        if file is None:
-            raise NoIdentityError(f"the module {module.__name__} has no file")
-        walk.text(b"h", file_digest(file))
+        _write_whole(walk, module)
 
 
 CODE_WRITERS: dict[type, Writer] = {

@@ -19,7 +19,7 @@ _NAMES = {
     "estimator": "the estimator's parameters or code",
     "scorer": "the scorer",
     "fit_params": "the fit or score parameters",
-    "settings": "scikit-learn's settings",
+    "settings": "scikit-learn's settings or NumPy's",
     "options": "the options (error_score, return_...)",
     "versions": "the libraries",
     "threads": "the number of threads",

@@ -1,4 +1,4 @@
-"""What a result depends on beside its arguments: library releases, and how many threads the arithmetic uses."""
+"""What a result depends on beside its arguments: library releases, threads, and how NumPy takes its errors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-__all__ = ["thread_text", "versions_text"]
+__all__ = ["numeric_errors", "thread_text", "versions_text"]
+
+
+def numeric_errors() -> dict[str, str]:
+    """What NumPy does about a division by zero, an overflow, an underflow and an invalid value: `numpy.geterr`."""
+    import numpy
+
+    return {what: str(how) for what, how in numpy.geterr().items()}
 
 
 def versions_text() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -11,11 +12,13 @@ from keepfit.checkpoint.differences import difference_text
 from keepfit.checkpoint.environment import thread_text
 from keepfit.checkpoint.identity import Identities
 from keepfit.checkpoint.joblib_seam import Engine, TaskCall
+from keepfit.checkpoint.plan import Plan, plain_plan, plan
 from keepfit.checkpoint.progress import Counts, Progress
 from keepfit.checkpoint.recording import Recorder
+from keepfit.checkpoint.running import run_plan
 from keepfit.checkpoint.walk import NoIdentityError
 from keepfit.checkpoint.warned import Warned, warn_again
-from keepfit.errors import KeepfitError, UnsupportedError
+from keepfit.errors import KeepfitError, KeepfitWarning, UnsupportedError
 from keepfit.persistence import dumps, loads
 from keepfit.store import FinishedTask, SearchRecord, Work
 
@@ -28,6 +31,7 @@ class Journal(Protocol):
     work: Work
     progress: Progress
     occurrences: Counter[bytes]
+    share: bool
 
     @property
     def heading(self) -> str:
@@ -74,13 +78,12 @@ class _Call:
 
     def run(self) -> list[Any]:
         results = self._look_up()
-        self._begin(results)
+        planned = self._planned([number for number in range(len(self._tasks)) if number not in results])
+        self._begin(results, planned)
         state = "failed"
         try:
             self._replay(results)
-            todo = [number for number in range(len(self._tasks)) if number not in results]
-            computed = self._compute(todo) if todo else []
-            results.update(zip(todo, computed, strict=True))
+            results.update(self._compute(planned))
             state = "finished"
         except (KeyboardInterrupt, SystemExit):
             state = "stopped"
@@ -113,7 +116,14 @@ class _Call:
         """A result may hold a fitted estimator; the live task says of which classes."""
         return self._identities.met if arguments.get("return_estimator") else ()
 
-    def _begin(self, results: Mapping[int, Any]) -> None:
+    def _planned(self, todo: Sequence[int]) -> Plan:
+        """What is done together. A task without an identity may have effects, so it is done as it would be."""
+        shares = self._journal.share and self._kind == "_fit_and_score"
+        if not shares or any(self._names[number] is None for number in todo):
+            return plain_plan(todo)
+        return plan(todo, self._tasks, self._arguments, self._engine.worker_count)
+
+    def _begin(self, results: Mapping[int, Any], planned: Plan) -> None:
         work, counts = self._journal.work, self._counts
         parts = self._identities.parts(self._arguments)
         if not results and self._journal.is_first((self._kind, parts["model"])):
@@ -126,6 +136,7 @@ class _Call:
         for result in results.values():
             counts.add_score(sklearn_seam.outcome_of(self._kind, result).score)
         counts.reused = len(results)
+        counts.fits = planned.fit_count
         self._journal.begins(self._search_id, counts)
 
     def _replay(self, results: Mapping[int, Any]) -> None:
@@ -134,14 +145,24 @@ class _Call:
             sklearn_seam.replay(self._arguments[number], result)
             warn_again(self._warned[number])
 
-    def _compute(self, todo: list[int]) -> list[Any]:
-        tasks = [self._tasks[number] for number in todo]
-        with Recorder(self._journal.work, lambda at, *what: self._record(todo[at], *what), self._committed) as recorder:
-            return self._engine.run(tasks, recorder.add)
+    def _compute(self, planned: Plan) -> dict[int, Any]:
+        """Results of the tasks that are not kept, by number."""
+        results: dict[int, Any] = {}
+        with Recorder(self._journal.work, self._record, self._committed) as recorder:
+
+            def arrived(number: int, result: Any, warned: list[Warned]) -> None:
+                results[number] = result
+                recorder.add(number, result, warned)
+
+            for difference in run_plan(planned, self._tasks, self._engine, arrived):
+                text = f"{self._label}: done the plain way, since a shared fit gave another result: {difference}"
+                self._journal.note(text)
+                warnings.warn(text, KeepfitWarning, stacklevel=2)
+        return results
 
     def _record(self, number: int, result: Any, warned: list[Warned]) -> FinishedTask | None:
         """What is kept of a result; None if it cannot be."""
-        outcome = sklearn_seam.outcome_of(self._kind, result)
+        outcome = sklearn_seam.outcome_of(self._kind, result, warned)
         self._counts.add_score(None if outcome.failure else outcome.score)
         self._counts.failed += outcome.failure is not None
         name, arguments = self._names[number], self._arguments[number]

@@ -1,7 +1,10 @@
-"""The identity of a task: 32 bytes over everything that can change its result.
+"""The identity of a task: 32 bytes over what its result is made from.
 
-Function, estimator with all parameters, data, split, scorer, fit and score parameters, candidate, settings, releases,
-threads. A task whose identity is found in the store is not run again, so two tasks that could differ never share one.
+Function, estimator with all parameters, data, split, scorer, fit and score parameters, candidate, settings of
+scikit-learn and NumPy, releases, threads, and the user's own code with all it names. A task whose identity is found in
+the store is not run again. Not in it is what the user's own code asks of the process or the world as it runs:
+environment variables, files, the clock, printing options, NumPy's and Python's global random state.
+
 The parts of a call, each with a digest of its own, tell the user what changed when nothing is found.
 """
 
@@ -14,14 +17,14 @@ from typing import Any
 
 from keepfit.checkpoint import sklearn_seam
 from keepfit.checkpoint.contents import Contents
-from keepfit.checkpoint.environment import versions_text
+from keepfit.checkpoint.environment import numeric_errors, versions_text
 from keepfit.checkpoint.sklearn_seam import Evaluation
-from keepfit.checkpoint.walk import NoIdentityError
+from keepfit.checkpoint.walk import NoIdentityError, has_only_a_dict
 
 __all__ = ["Identities"]
 
 #: Raised whenever identities are worked out in another way, so that none of an earlier release is mistaken.
-_SCHEME = b"keepfit task 1"
+_SCHEME = b"keepfit task 2"
 
 #: Which part of a call each argument belongs to; the others are options.
 _PART_OF = {
@@ -65,7 +68,7 @@ class Identities:
             "function": evaluation.kind,
             "versions": versions_text(),
             "threads": threads,
-            "settings": self._contents.digest(sklearn_seam.configuration(function)).hex(),
+            "settings": self._contents.digest((sklearn_seam.configuration(function), numeric_errors())).hex(),
         }
         start = sha256(_SCHEME)
         for name, text in self._surroundings.items():
@@ -172,6 +175,6 @@ def _outline(obj: Any) -> Any:
         return (id(kind), *map(_outline, obj))
     if kind is dict:
         return (id(kind), *((id(key), _outline(value)) for key, value in obj.items()))
-    if hasattr(kind, "get_params") and hasattr(obj, "__dict__"):
+    if hasattr(kind, "get_params") and has_only_a_dict(kind):
         return (id(kind), *((name, _outline(value)) for name, value in vars(obj).items()))
     return id(obj)

@@ -15,7 +15,7 @@ _LINE_PERIOD_S = 10.0
 
 @dataclass
 class Counts:
-    """How far a search is. `score` is the best of a single task so far."""
+    """How far a search is. `score` is the best of a single task so far, `fits` how many fits what is computed takes."""
 
     label: str
     total: int
@@ -24,6 +24,7 @@ class Counts:
     failed: int = 0
     kept: int = 0
     score: float | None = None
+    fits: int = 0
 
     @property
     def done(self) -> int:
@@ -48,6 +49,8 @@ class Counts:
         parts = [f"{self.done} of {self.total} done"]
         if self.reused:
             parts.append(f"{self.reused} reused")
+        if 0 < self.fits < self.total - self.reused:
+            parts.append(f"{self.fits} fits")
         if self.failed:
             parts.append(f"{self.failed} failed")
         if self.score is not None:

@@ -35,6 +35,8 @@ class RunSearch:
         Tasks taken from the store, computed, and computed but failed.
     best_score : float or None
         The best score of a single task.
+    fit_count : int
+        How many models were to be fitted for the tasks that were not reused; fewer than these where work is shared.
     """
 
     id: int
@@ -45,6 +47,7 @@ class RunSearch:
     computed: int
     failed: int
     best_score: float | None
+    fit_count: int
 
 
 class Run:
@@ -97,6 +100,7 @@ class Run:
                 computed=counts.computed,
                 failed=counts.failed,
                 best_score=counts.score,
+                fit_count=counts.fits,
             )
             for (search_id, counts), state in zip(self._searches, self._states, strict=True)
         ]
@@ -108,8 +112,9 @@ class Run:
 class _Journal:
     """Writes down in a run what happens, and shows it."""
 
-    def __init__(self, run: Run, work: Work, progress: Progress) -> None:
+    def __init__(self, run: Run, work: Work, progress: Progress, share: bool) -> None:
         self.work = work
+        self.share = share
         self.progress = progress
         self.occurrences: Counter[bytes] = Counter()
         self._run = run
@@ -150,7 +155,9 @@ class _Journal:
 
 
 @contextlib.contextmanager
-def checkpoint(store: str | os.PathLike[str] | Store, *, progress: bool | None = None) -> Iterator[Run]:
+def checkpoint(
+    store: str | os.PathLike[str] | Store, *, progress: bool | None = None, share: bool = True
+) -> Iterator[Run]:
     """Keep the work of any scikit-learn search inside the block, and go on from it.
 
     Every (candidate, split) that finishes is kept. When the same code runs again, after Ctrl-C, SIGTERM, ``kill -9`` or
@@ -163,6 +170,9 @@ def checkpoint(store: str | os.PathLike[str] | Store, *, progress: bool | None =
         Where finished work lives: a path (SQLite), a database URL, or an open store.
     progress : bool, default=None
         Whether to show progress on standard error: a bar on a terminal, a line now and then elsewhere. None is True.
+    share : bool, default=True
+        Whether candidates that differ only in a parameter such as ``n_estimators`` are taken from one fit, and steps of
+        pipelines that candidates have in common are fitted once. Every score is equal to the bit either way.
 
     Yields
     ------
@@ -182,11 +192,15 @@ def checkpoint(store: str | os.PathLike[str] | Store, *, progress: bool | None =
     past keepfit. Everything else in the block runs as it would without.
 
     A result is reused for a task in which everything that can change it is the same: estimator and parameters, data,
-    split, scorer, fit and score parameters, the code of your own classes and functions, library releases, and the
-    number of threads of the arithmetic (set ``OMP_NUM_THREADS`` to reuse work across machines and ``n_jobs``). Data are
-    compared by content, which costs about a second per gigabyte and call. What has no stable content, such as an open
-    file, is computed each time, and you are told once. So are you when nothing is reused although a similar search is
-    kept: which part differs.
+    split, scorer, fit and score parameters, the code of your own classes and functions and all it names, settings of
+    scikit-learn and `numpy.geterr`, library releases, and the number of threads of the arithmetic (set
+    ``OMP_NUM_THREADS`` to reuse work across machines and ``n_jobs``). Data are compared by content, which costs about a
+    second per gigabyte and call. What has no stable content, such as an open file, is computed each time, and you are
+    told once. So are you when nothing is reused although a similar search is kept: which part differs.
+
+    Not compared is what your own code asks of the process or the world as it runs: environment variables, files that it
+    opens, the clock, printing options, NumPy's and Python's global random state. Where a result depends on one of them,
+    make it a parameter; ``docs/identity.md`` has the whole list.
 
     An estimator with ``random_state=None`` gives another result each time; what it gave is kept, and reused when the
     code runs again. Warnings that a fit gave are given again with a reused result where ``n_jobs`` is 1; those of
@@ -221,7 +235,7 @@ def checkpoint(store: str | os.PathLike[str] | Store, *, progress: bool | None =
     with contextlib.ExitStack() as stack:
         opened = store if isinstance(store, Store) else stack.enter_context(Store(store))
         run = Run(_place_of(store))
-        journal = _Journal(run, opened.work, progress_for(progress))
+        journal = _Journal(run, opened.work, progress_for(progress), share)
         stack.enter_context(terminable(journal.say_stopped))
         stack.enter_context(installed(partial(evaluate, journal)))
         yield run

@@ -12,13 +12,13 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any
 
 from keepfit.checkpoint.walk import NoIdentityError
-from keepfit.checkpoint.warned import raising_filters
+from keepfit.checkpoint.warned import Warned, raising_filters
 
 __all__ = [
     "EVALUATIONS",
@@ -123,15 +123,25 @@ class Outcome:
     failure: str | None
 
 
-def outcome_of(kind: str, result: Any) -> Outcome:
-    """Score, duration and failure of a result."""
+def outcome_of(kind: str, result: Any, warned: Iterable[Warned] = ()) -> Outcome:
+    """Score, duration and failure of a result, with the warnings that it gave as far as they are known."""
     if kind == "_fit_and_score":
         duration_s = result.get("fit_time", 0.0) + result.get("score_time", 0.0)
-        return Outcome(_score_of(result["test_scores"]), float(duration_s), result["fit_error"])
+        failure = result["fit_error"] or _scoring_failure(result["test_scores"], warned)
+        return Outcome(_score_of(result["test_scores"]), float(duration_s), failure)
     if kind == "_incremental_fit_estimator":  # a row per training size: train score, test score, two times
         duration_s = float(result[:, 2:].sum()) if result.ndim == 2 else 0.0
         return Outcome(_score_of(result[-1, 1]), duration_s, None)
     return Outcome(_score_of(result), 0.0, None)
+
+
+def _scoring_failure(scores: Any, warned: Iterable[Warned]) -> str | None:
+    """What went wrong after the fit: scikit-learn gives the traceback of a scorer in a warning, and nowhere else."""
+    details = [text.partition("Details:")[2].strip() for _, _, text in warned if text.startswith("Scoring failed.")]
+    if details:
+        return "\n".join(details)
+    missing = [name for name, score in _by_name(scores).items() if isinstance(score, Real) and math.isnan(score)]
+    return f"{', '.join(missing)}: NaN. The scorer gave it, or failed and its process said why" if missing else None
 
 
 def _score_of(scores: Any) -> float | None:
@@ -302,5 +312,5 @@ def _kept_line(arguments: Mapping[str, Any], result: Mapping[str, Any], *, score
     return f"[{place}] KEPT {', '.join(facts)}"
 
 
-def _by_name(scores: Any) -> Mapping[str, float]:
+def _by_name(scores: Any) -> Mapping[str, Any]:
     return scores if isinstance(scores, dict) else {"score": scores}

@@ -20,7 +20,7 @@ import msgspec
 from keepfit.checkpoint.origins import release_of
 from keepfit.errors import CheckpointError
 
-__all__ = ["BUILTIN_WRITERS", "NoIdentityError", "Other", "Walk", "Writer", "write_instance"]
+__all__ = ["BUILTIN_WRITERS", "NoIdentityError", "Other", "Walk", "Writer", "has_only_a_dict", "write_instance"]
 
 #: From this many elements on, a list of plain scalars is written by one call in C.
 _MANY = 16
@@ -223,6 +223,7 @@ def write_instance(walk: Walk, obj: Any, *, without: frozenset[str] = frozenset(
         walk.mark(b"O")
         walk.add(cls)
         _write_state(walk, vars(obj), without)
+        _write_left_out(walk, obj, vars(obj), without)
         return True
     parts = _taken_apart(obj)
     if isinstance(parts, str):
@@ -242,7 +243,56 @@ def write_instance(walk: Walk, obj: Any, *, without: frozenset[str] = frozenset(
             _write_state(walk, part, without)
         else:
             walk.add(part)
+    state = parts[2] if len(parts) > 2 and isinstance(parts[2], dict) else {}
+    _write_left_out(walk, obj, state, without)
     return True
+
+
+def _write_left_out(walk: Walk, obj: Any, state: Mapping[str, Any], without: frozenset[str]) -> None:
+    """Write what an object holds and does not give to pickle: where nothing is pickled, a fit sees it all the same.
+
+    Parameters of any estimator; everything of an object of the user's own class. A release stands for what the
+    classes of installed packages do with the rest.
+    """
+    cls = type(obj)
+    held: dict[str, Any] = {}
+    if release_of(cls.__module__) is None:
+        default = object.__getstate__(obj)
+        for part in default if isinstance(default, tuple) else (default,):  # with slots: __dict__ and slots
+            held.update(part or {})
+        _write_items(walk, obj)
+    if hasattr(cls, "get_params"):
+        held.update(_parameters(obj))
+    left_out = {name: value for name, value in held.items() if name not in state or state[name] is not value}
+    if left_out:
+        walk.mark(b"L")
+        _write_state(walk, left_out, without)
+
+
+def _write_items(walk: Walk, obj: Any) -> None:
+    """Write what an object holds as the builtin that its class extends, whatever the class says of it."""
+    if isinstance(obj, (int, float, complex, str, bytes, tuple)):
+        walk.mark(b"I")
+        walk.add(next(kind for kind in _VALUES if isinstance(obj, kind)).__getnewargs__(obj))
+    elif isinstance(obj, list):
+        walk.mark(b"I")
+        walk.add(list(list.__iter__(obj)))
+    elif isinstance(obj, dict):
+        walk.mark(b"I")
+        walk.add(list(dict.items(obj)))
+    elif isinstance(obj, (set, frozenset)):
+        walk.mark(b"I")
+        walk.add(frozenset(set.__iter__(obj) if isinstance(obj, set) else frozenset.__iter__(obj)))
+
+
+_VALUES: tuple[Any, ...] = (int, float, complex, str, bytes, tuple)
+
+
+def _parameters(obj: Any) -> Mapping[str, Any]:
+    try:
+        return dict(obj.get_params(deep=False))
+    except Exception as error:  # whatever the user's code does
+        raise NoIdentityError(f"a {type(obj).__qualname__} does not give its parameters: {error}") from error
 
 
 def _is_shared_on_purpose(obj: Any) -> bool:
@@ -262,9 +312,18 @@ def _is_plain(obj: Any) -> bool:
     return (
         cls not in copyreg.dispatch_table
         and all(getattr(cls, name) is getattr(object, name) for name in _DEFAULTS)
-        and bool(cls.__flags__ & _HEAP_TYPE)
-        and cls.__basicsize__ == _BASIC_SIZE
+        and has_only_a_dict(cls)
         and not isinstance(obj, (int, float, complex, str, bytes, tuple, list, dict, set, frozenset))
+    )
+
+
+def has_only_a_dict(cls: type) -> bool:
+    """Whether the instances of a class have a ``__dict__`` and nothing beside it: no slots, no fields in C."""
+    return (
+        bool(cls.__flags__ & _HEAP_TYPE)
+        and cls.__dictoffset__ != 0
+        and cls.__basicsize__ == _BASIC_SIZE
+        and not any(vars(base).get("__slots__") for base in cls.__mro__)
     )
 
 

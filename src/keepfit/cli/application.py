@@ -118,7 +118,7 @@ def _short_warnings() -> Iterator[None]:
     def show(message: Warning | str, category: type[Warning], *_: object, **__: object) -> None:
         text = str(message).strip()
         if not issubclass(category, KeepfitWarning):
-            text = f"{category.__name__}: {text.splitlines()[0] if text else ''}"
+            text = f"{category.__name__}: {_in_short(text)}"
         if text not in said:
             said.add(text)
             click.echo(f"keepfit: {text}", err=True)
@@ -126,6 +126,12 @@ def _short_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.showwarning = show
         yield
+
+
+def _in_short(text: str) -> str:
+    """The first line of a warning; of one that carries tracebacks, the last error as well."""
+    first, *rest = text.splitlines() or [""]
+    return f"{first.removesuffix('Details: ').rstrip()} {rest[-1].strip()}" if "Traceback (" in text else first
 
 
 def _epilog() -> str:

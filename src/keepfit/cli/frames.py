@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,9 @@ __all__ = ["as_kind", "close_to", "kind_of", "kinds_in", "read", "strange_values
 
 #: Marks that stand for a missing value in a column that otherwise holds numbers.
 _MISSING = frozenset({"", "?", "-", ".", "n/a", "na", "nan", "null", "none", "missing", "unknown"})
+
+#: A day, with or without a time of it, in the extended form of ISO 8601; also with a space, as Python and pandas write.
+_DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d([T ][0-2]\d:[0-5]\d(:[0-6]\d([.,]\d+)?)?( ?(Z|[+-]\d\d:?\d\d))?)?")
 
 
 def read(file: str) -> pd.DataFrame:
@@ -69,7 +73,8 @@ def kind_of(column: pd.Series) -> str:
     Returns
     -------
     {"number", "text", "date", "nested", "nothing"}
-        ``"number"`` also where some values are one of the usual marks for a missing one, ``?`` or ``n/a``.
+        ``"number"`` also where some values are one of the usual marks for a missing one, ``?`` or ``n/a``. ``"date"``
+        also where all texts are dates as ISO 8601 writes them, which is how CSV has what Parquet knows as dates.
     """
     types = _pandas().api.types
     if column.notna().sum() == 0:
@@ -82,7 +87,10 @@ def kind_of(column: pd.Series) -> str:
         return "nested"
     if types.is_numeric_dtype(column):
         return "number"
-    return "number" if _numbers(column).notna().any() and not strange_values(column) else "text"
+    strange = strange_values(column)
+    if _numbers(column).notna().any():
+        return "text" if strange else "number"
+    return "date" if strange and all(map(_DATE.fullmatch, strange)) else "text"
 
 
 def as_kind(column: pd.Series, kind: str) -> pd.Series:
@@ -107,9 +115,8 @@ def strange_values(column: pd.Series) -> list[str]:
 def close_to(name: str, names: Iterable[str]) -> str:
     """A hint for a name that is not there: those it is close to, else all."""
     everything = list(names)
-    close = difflib.get_close_matches(name, everything, n=3, cutoff=0.6)
-    if not close:
-        close = [one for one in everything if one.lower() == name.lower().strip()]
+    close = [one for one in everything if name.strip() and one.lower().startswith(name.lower().strip())][:3]
+    close = close or difflib.get_close_matches(name, everything, n=3, cutoff=0.6)
     if close:
         return "did you mean " + " or ".join(repr(clean(one)) for one in close) + "?"
     shown = ", ".join(clean(one) for one in everything[:20])

@@ -55,11 +55,13 @@ def command(data: str, target: str, store: str, cv: int, as_json: bool, **option
     from keepfit.cli.frames import read
     from keepfit.cli.grids import ready, with_own_grids
     from keepfit.cli.pipelines import prepare
+    from keepfit.cli.scoring import check_fits, check_known
     from keepfit.store import Store
 
-    _check_scoring(options["scoring"])
+    check_known(options["scoring"])
     frame = read(data)
     prepared = prepare(frame, target, options["task"])
+    check_fits(options["scoring"], prepared.y, prepared.task)
     _check_splits(prepared, cv)
     models = ready(prepared.task, options["models"], len(prepared.X) * (cv - 1) // cv)
     models = with_own_grids(models, options["grids"])
@@ -73,16 +75,6 @@ def command(data: str, target: str, store: str, cv: int, as_json: bool, **option
         write_json(result)
     else:
         _tell_result(result, store, data)
-
-
-def _check_scoring(scoring: str | None) -> None:
-    from sklearn.metrics import get_scorer_names
-
-    from keepfit.cli.frames import close_to
-
-    if scoring is not None and scoring not in get_scorer_names():
-        hint = close_to(scoring, get_scorer_names())
-        raise click.BadParameter(f"scikit-learn has no scorer {scoring!r}; {hint}", param_hint="--scoring")
 
 
 def _check_splits(prepared: Prepared, cv: int) -> None:
@@ -100,6 +92,7 @@ def _search(prepared: Prepared, models: Any, cv: int, options: dict[str, Any], s
     from sklearn.pipeline import Pipeline
 
     from keepfit.cli.pipelines import preparation
+    from keepfit.cli.scoring import DEFAULTS
     from keepfit.search import ModelSearchCV
 
     splitter = StratifiedKFold if prepared.task == "classification" else KFold
@@ -113,7 +106,7 @@ def _search(prepared: Prepared, models: Any, cv: int, options: dict[str, Any], s
         },
         store=store,
         cv=splitter(cv, shuffle=True, random_state=0),
-        scoring=options["scoring"] or ("accuracy" if prepared.task == "classification" else "r2"),
+        scoring=options["scoring"] or DEFAULTS[prepared.task],
         n_jobs=options["n_jobs"],
         progress=options["progress"],
         metadata={"target": str(prepared.y.name), "task": prepared.task, "columns": prepared.columns},

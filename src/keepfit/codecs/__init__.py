@@ -4,8 +4,10 @@ One module per library and per native structure. `encode` takes objects apart, `
 between versions, then validation and construction, in that order and by no other way.
 """
 
+from keepfit.codecs.custom import Trusted
 from keepfit.codecs.decoding import decode, path_of, untrusted_types
 from keepfit.codecs.encoding import encode
+from keepfit.codecs.parts import cut_out, find_part
 from keepfit.codecs.unread import unread_arrays
 
-__all__ = ["decode", "encode", "path_of", "unread_arrays", "untrusted_types"]
+__all__ = ["Trusted", "cut_out", "decode", "encode", "find_part", "path_of", "unread_arrays", "untrusted_types"]

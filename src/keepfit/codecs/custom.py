@@ -13,7 +13,13 @@ from keepfit.codecs.standard import check_attribute_names
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
-__all__ = ["CUSTOM", "CustomCodec", "trusted_names"]
+__all__ = ["CUSTOM", "SCRIPT", "CustomCodec", "Trusted", "by_class", "trusted_names"]
+
+#: What a caller may give as ``trusted=``: classes, functions and dotted names, or one of them.
+Trusted = Iterable[type | Callable[..., Any] | str] | type | Callable[..., Any] | str
+
+#: How names begin of what was defined in the script that ran.
+SCRIPT = "__main__."
 
 _ARGS, _CALL, _STATE = "__args__", "__call__", "__state__"
 
@@ -122,28 +128,31 @@ def _put_state(node: Node, state: Any) -> None:
 CUSTOM = CustomCodec()
 
 
-def trusted_names(trusted: Iterable[type | Callable[..., Any] | str]) -> dict[str, Any]:
+def trusted_names(trusted: Trusted) -> dict[str, Any]:
     """What the caller trusts, by the name a graph would use. Dotted names are imported on the caller's word.
+
+    A class or function that is given itself also stands for one of its name that a script defined: a file can only say
+    ``__main__.Own`` then, and the caller says which `Own` that is. Where two of one name are given, neither does.
 
     Raises
     ------
     UnsupportedError
         If a dotted name does not lead to anything.
     """
-    if isinstance(trusted, str):
+    if isinstance(trusted, str | type) or not isinstance(trusted, Iterable):
         trusted = (trusted,)
     found: dict[str, Any] = {}
+    scripts: dict[str, list[Any]] = {}
     for item in trusted:
         if isinstance(item, str):
             found[item] = _imported(item)
-        elif isinstance(item, type):
-            found[class_name(item)] = item
-        else:
-            name = importable_name(item)
-            if name is None:
-                raise UnsupportedError(f"trusted= takes classes, functions and dotted names, not {item!r}")
-            found[name] = item
-    return found
+            continue
+        name = class_name(item) if isinstance(item, type) else importable_name(item)
+        if name is None:
+            raise UnsupportedError(f"trusted= takes classes, functions and dotted names, not {item!r}")
+        found[name] = item
+        scripts.setdefault(f"{SCRIPT}{item.__qualname__}", []).append(item)
+    return {name: items[0] for name, items in scripts.items() if len(items) == 1} | found
 
 
 def _imported(name: str) -> Any:
@@ -157,4 +166,11 @@ def _imported(name: str) -> Any:
             found = getattr(found, part, None)
         if found is not None:
             return found
-    raise UnsupportedError(f"trusted= names {name!r}, which cannot be imported here")
+    hint = f": {by_class([name])}" if name.startswith(SCRIPT) else ""
+    raise UnsupportedError(f"trusted= names {name!r}, which cannot be imported here{hint}")
+
+
+def by_class(names: Iterable[str]) -> str:
+    """What to do about names that a script defined, which no import leads to."""
+    listed = ", ".join(name.removeprefix(SCRIPT) for name in names)
+    return f"a script defined it; import or define it here, and pass the class itself: trusted=[{listed}]"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import countOf
 from typing import Any
 
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, from_record, members_of
-from keepfit.codecs.custom import CustomCodec, trusted_names
+from keepfit.codecs.custom import SCRIPT, CustomCodec, Trusted, by_class, trusted_names
 from keepfit.codecs.expansion import check_expansion
 from keepfit.codecs.nesting import check_nesting
 from keepfit.codecs.versions import migrate
@@ -32,7 +32,7 @@ def decode(
     graph: Graph,
     *,
     root: str = "object",
-    trusted: Iterable[type | Callable[..., Any] | str] = (),
+    trusted: Trusted = (),
     allow: Collection[str] = frozenset(),
     limits: Limits = LIMITS,
     changes: list[str] | None = None,
@@ -118,12 +118,19 @@ def _codecs(graph: Graph, opened: Mapping[str, Any], allow: Collection[str]) -> 
         listed = "; ".join(f"{name} at {missing[name] or 'the top'}" for name in names[:_LISTED])
         listed += f"; and {len(names) - _LISTED:,} more" if len(names) > _LISTED else ""
         raise UntrustedError(
-            f"the file names what keepfit does not know: {listed}. "
-            f"If you know and trust it, pass trusted={list(names[:_LISTED])!r} (or the classes themselves)",
+            f"the file names what keepfit does not know: {listed}. If you know and trust it, {_what_to_pass(names)}",
             path=next(iter(missing.values())),
             names=names,
         )
     return codecs
+
+
+def _what_to_pass(names: Sequence[str]) -> str:
+    scripts = [name for name in names if name.startswith(SCRIPT)]
+    others = [name for name in names if name not in scripts]
+    ways = [f"pass trusted={others[:_LISTED]!r} (or the classes themselves)"] if others else []
+    ways += [by_class(scripts[:_LISTED])] if scripts else []
+    return "; ".join(ways)
 
 
 class _Construction:

@@ -7,12 +7,13 @@ estimators, and the containers in them, are counted with what they hold, each ti
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from bisect import bisect_right
+from collections.abc import Collection
 from operator import countOf
 from typing import Any
 
 from keepfit.errors import InvalidStateError
-from keepfit.graph import Node, Ref
+from keepfit.graph import Node, Ref, first_objects
 
 __all__ = ["EXPANSION", "check_expansion"]
 
@@ -22,13 +23,14 @@ EXPANSION = 100_000
 _SHARING = 10
 
 
-def check_expansion(nodes: Sequence[Node]) -> None:
+def check_expansion(nodes: list[Node]) -> None:
     """Refuse graphs of estimators that make up far more parts than they have objects.
 
     Parameters
     ----------
-    nodes : sequence of Node
-        The nodes of a graph. What refers ahead closes a cycle, which Python's own limit of recursion ends.
+    nodes : list of Node
+        The nodes of a graph. What refers ahead closes a cycle, which Python's own limit of recursion ends. NumPy has
+        none: of a list in itself, twice, it would make an array of 2**64 items. Such a sequence has parts without end.
 
     Raises
     ------
@@ -45,15 +47,33 @@ def check_expansion(nodes: Sequence[Node]) -> None:
     objects = sum(node.count for node in nodes)
     limit = max(EXPANSION, _SHARING * objects)
     parts: dict[int, int] = {}  # of objects that have any
+    endless = _in_themselves(nodes)
     first = 0
-    for node in nodes:
-        if node.array is None and node.type not in _WITHOUT_PARTS:
+    for number, node in enumerate(nodes):
+        if number in endless:
+            parts[first] = _MANY
+        elif node.array is None and node.type not in _WITHOUT_PARTS:
             most = _count(node, first, parts)
             if most > limit and node.type.startswith("sklearn."):
                 raise InvalidStateError(f"a {node.type} of more than {limit:,} parts, most of them the same ones again")
         first += node.count
 
 
+def _in_themselves(nodes: list[Node]) -> set[int]:
+    """The sequences that may hold themselves with nothing but sequences between."""
+    firsts = first_objects(nodes)
+    return {
+        number
+        for number, node in enumerate(nodes)
+        if node.type in _SEQUENCES
+        for value in node.items
+        if type(value) is Ref and value.index >= firsts[number]
+        if nodes[bisect_right(firsts, value.index) - 1].type in _SEQUENCES
+    }
+
+
+#: What NumPy looks into for numbers, and a cycle may pass.
+_SEQUENCES = frozenset({"list", "tuple", "collections.deque", "numpy.ndarray", "numpy.matrix", "numpy.recarray"})
 #: What refers to arrays and dtypes only; so does whatever has an array itself.
 _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
 

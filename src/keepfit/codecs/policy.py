@@ -29,7 +29,7 @@ N_JOBS_MAX = max(16, 2 * (os.cpu_count() or 1))
 #: Past this a model says more than any honest fit does.
 VERBOSE_MAX = 1000
 #: Threads that compiled code starts because a fitted model remembers so many: a process that cannot, ends.
-THREADS_MAX = max(64, os.cpu_count() or 1)
+THREADS_MAX = max(16, os.cpu_count() or 1)
 #: Iterations of a `transform` that solves a problem for each row; the defaults are 100 to 1,000.
 ITERATIONS_MAX = 10_000
 
@@ -86,7 +86,7 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
         _check_words(name, state, context)
     for parameter, most, least in (("n_jobs", N_JOBS_MAX, 1), ("verbose", VERBOSE_MAX, 0)):
         value = state.get(parameter)
-        if _is_whole(value) and abs(value) > most:
+        if (_is_whole(value) or isinstance(value, float)) and not abs(value) <= most:
             changed[parameter] = most if value > 0 else least  # all processors but a thousand are one
     _bound(state, ("_n_threads", "n_threads"), THREADS_MAX, changed)
     _bound(state, _ITERATING.get(name, ()), ITERATIONS_MAX, changed)

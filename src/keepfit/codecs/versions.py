@@ -8,10 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 
 from keepfit.graph import Graph
 
-__all__ = ["MIGRATIONS", "migrate", "running_version", "short_version", "versions_of"]
+__all__ = ["DISTRIBUTIONS", "MIGRATIONS", "migrate", "running_version", "short_version", "versions_of"]
 
 #: The distribution of each library whose types a graph may name, by the first part of the type's name.
-_DISTRIBUTIONS = {
+DISTRIBUTIONS = {
     "keepfit": "keepfit",
     "numpy": "numpy",
     "pandas": "pandas",
@@ -46,7 +46,7 @@ def short_version(release: str) -> tuple[int, int]:
 def versions_of(types: Iterable[str]) -> dict[str, str]:
     """The running releases of the libraries that these type names come from, by distribution."""
     tops = {name.partition(".")[0] for name in types}
-    found = sorted(_DISTRIBUTIONS[top] for top in tops if top in _DISTRIBUTIONS)
+    found = sorted(DISTRIBUTIONS[top] for top in tops if top in DISTRIBUTIONS)
     return {name: running_version(name) for name in found}
 
 

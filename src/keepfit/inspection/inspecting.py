@@ -15,7 +15,7 @@ from keepfit import artifact, codecs
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, find_codec
 from keepfit.codecs.estimators import EstimatorCodec
-from keepfit.codecs.versions import running_version
+from keepfit.codecs.versions import DISTRIBUTIONS, running_version
 from keepfit.errors import KeepfitError, UntrustedError
 from keepfit.facts import metadata_of
 from keepfit.graph import Graph, Node, Ref, first_objects
@@ -90,7 +90,7 @@ def _describe(data: Any) -> Report:
         digest=hashlib.sha256(data).hexdigest(),
         type=tree.type,
         versions=dict(graph.versions),
-        running={name: running_version(name) for name in graph.versions},
+        running={name: running_version(name) for name in DISTRIBUTIONS.values() if name in graph.versions},
         metadata=_shallow(metadata_of(facts)),
         parameters=_fact(facts, "parameters", dict),
         features=_fact(facts, "features", list),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Collection, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
@@ -18,6 +18,8 @@ from keepfit.store.work import Work
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from keepfit.codecs import Trusted
 
 __all__ = ["Store"]
 
@@ -117,17 +119,19 @@ class Store(MutableMapping[str, Any]):
         -----
         One transaction, while which other writers wait: about 5 s per GB of new arrays on SQLite.
         """
-        from keepfit.persistence import graph_of
+        from keepfit.persistence import graph_of, warn_of_scripts
 
         catalogue.check_name(name)
-        return self.save_graph(name, *graph_of(model, metadata=metadata, sample=sample, allow=allow))
+        graph, facts = graph_of(model, metadata=metadata, sample=sample, allow=allow)
+        warn_of_scripts(graph)
+        return self.save_graph(name, graph, facts)
 
     def load(
         self,
         name: str,
         *,
         version: int | str | None = None,
-        trusted: Iterable[type | Callable[..., Any] | str] = (),
+        trusted: Trusted = (),
         allow: Collection[str] = (),
     ) -> Any:
         """Build a model.

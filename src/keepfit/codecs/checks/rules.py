@@ -267,7 +267,7 @@ def _array_test(kind: str, lengths: list[Any] | None) -> _Test:
         dtype = value.dtype
         if kind != "a" and (dtype.kind not in kinds or dtype.itemsize not in sizes):
             return False
-        if kind == "t" and value.size and not (value.min() >= -_TAME and value.max() <= _TAME):
+        if kind == "t" and value.size and not -_TAME <= float(value.min()) <= float(value.max()) <= _TAME:
             return False
         return lengths is None or _bind(lengths, value.shape, dims)
 

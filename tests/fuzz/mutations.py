@@ -16,18 +16,29 @@ __all__ = ["mutate"]
 _INTS = (-1, -2, 0, 1, 2, 3, 7, 255, 256, 65_536, 2**31 - 1, 2**31, -(2**31), 2**32, 2**40, 2**63 - 1, -(2**63))
 _FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e308, -1e308, 5e-324, 1e9, 2.0**63)
 _STRINGS = ("", "x", "euclidean", "precomputed", "brute", "kd_tree", "auto", "csr", "a" * 1000)
+#: Names of types that are another kind's, that are nobody's, and that would be code.
+_TYPE_NAMES = (
+    "", "list", "dict", "tuple", "set", "frozenset", "numpy.ndarray", "numpy.random.mtrand.RandomState", "function",
+    "class", "code", "os.system", "builtins.eval", "builtins.type", "functools.partial", "operator.attrgetter",
+    "sklearn.svm._classes.SVC", "sklearn.svm.NoSuchClass", "keepfit.loads", "numpy.load", "collections.OrderedDict",
+)  # fmt: skip
+_RELEASES = ("1.9.1", "1.6.1", "1.7", "1.2", "99", "", "x", "1.9.1.dev0", "1." + "9" * 400)
 #: Structured dtypes whose fields are changed as what they are, not as octets.
 _RECORDS = {dtype.itemsize: dtype for dtype in (tree_node_dtype(), predictor_record_dtype())}
 _Random = random.Random
 
 
-def mutate(graph: Graph, rng: _Random, donors: list[Graph]) -> tuple[Graph, tuple[str, ...]]:
-    """A copy of a graph with one to four changes, and what they are."""
+def mutate(
+    graph: Graph, seed: int, donors: list[Graph], keep: frozenset[int] | None = None
+) -> tuple[Graph, tuple[str, ...]]:
+    """A copy of a graph with one to four changes, and what they are; with `keep`, only the changes of these numbers."""
     copy = _copied(graph)
     notes = []
-    for _ in range(rng.choice((1, 1, 1, 1, 2, 2, 3, 4))):
-        change, _ = rng.choices(_CHANGES, [weight for _, weight in _CHANGES])[0], None
-        notes.append(f"{change[0].__name__.strip('_')}: {change[0](copy, rng, donors)}")
+    for number in range(_Random(seed).choice((1, 1, 1, 1, 2, 2, 3, 4))):
+        if keep is None or number in keep:
+            rng = _Random(f"{seed} {number}")
+            change = rng.choices(_CHANGES, _WEIGHTS)[0]
+            notes.append(f"{change.__name__.strip('_')}: {change(copy, rng, donors)}")
     return copy, tuple(notes)
 
 
@@ -156,7 +167,24 @@ def _kind(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
     node = graph.nodes[number]
     old = node.type
     node.type = rng.choice(rng.choice((graph, rng.choice(donors))).nodes).type
+    if rng.random() < 0.2:
+        node.type = rng.choice(_TYPE_NAMES)
     return f"node {number}: {old} -> {node.type}"
+
+
+def _frame(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
+    """What stands around the nodes: roots, releases of libraries, names of arrays."""
+    what = rng.choice(("root", "release", "name"))
+    if what == "root":
+        total = sum(node.count for node in graph.nodes)
+        graph.roots[rng.choice(("object", "object", "sample", ""))] = rng.choice(
+            (Ref(rng.randrange(total)), Ref(total), None, 1)
+        )
+    elif what == "release":
+        graph.versions[rng.choice(("scikit-learn", "numpy", "scipy", "x"))] = rng.choice(_RELEASES)
+    elif graph.names:
+        graph.names[rng.randrange(len(graph.names))] = rng.choice((*_STRINGS, *graph.names, "keepfit.graph"))
+    return what
 
 
 def _group(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
@@ -306,14 +334,16 @@ def _same_lengths(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
 
 
 _Change = Callable[[Graph, _Random, list[Graph]], str]
-_CHANGES: list[tuple[_Change, int]] = [
-    (_array, 40),
-    (_scalar, 15),
-    (_ref, 12),
-    (_field, 8),
-    (_same_scalars, 6),
-    (_same_lengths, 6),
-    (_kind, 4),
-    (_group, 3),
-    (_transplant, 10),
-]
+_WEIGHTED: dict[_Change, int] = {
+    _array: 40,
+    _scalar: 15,
+    _ref: 12,
+    _field: 8,
+    _same_scalars: 6,
+    _same_lengths: 6,
+    _kind: 4,
+    _group: 3,
+    _transplant: 10,
+    _frame: 2,
+}
+_CHANGES, _WEIGHTS = list(_WEIGHTED), list(_WEIGHTED.values())

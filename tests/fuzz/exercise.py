@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Callable, Collection, Iterator
+from functools import cache
 from itertools import islice
 from typing import Any
 
@@ -16,7 +17,7 @@ from sklearn.base import clone
 import battery
 import variants
 
-__all__ = ["every_method", "fitted", "more_fitted"]
+__all__ = ["every_method", "fitted", "more_fitted", "unfitted", "variants_data"]
 
 #: Methods of X.
 _OF_X = (
@@ -29,8 +30,11 @@ _OF_X = (
 _OF_NOTHING = (
     "kneighbors", "radius_neighbors", "sample", "get_feature_names_out", "get_support", "get_covariance",
     "get_precision", "get_stop_words", "get_n_leaves", "get_depth", "get_params", "sparsify", "densify",
-    "get_metadata_routing", "__sklearn_tags__", "__repr__", "get_indices", "_repr_html_inner",
+    "__sklearn_tags__", "get_indices",
 )  # fmt: skip
+#: Methods that tell of a model; they take longer than all others together.
+_OF_ITSELF = ("get_metadata_routing", "__repr__", "_repr_html_inner")
+_memory_errors: list[str] = []
 #: Properties that compute.
 _PROPERTIES = (
     "feature_importances_", "coef_", "intercept_", "n_support_", "estimators_samples_", "classes_", "n_iter_",
@@ -39,15 +43,20 @@ _PROPERTIES = (
 )  # fmt: skip
 
 
-def every_method(estimator: Any, X: Any, y: Any) -> None:
-    """Call what there is to call, on X in several forms. Python errors are fine; harm shows in the process."""
+def every_method(estimator: Any, X: Any, y: Any, form: int | None = None) -> int:
+    """Call what there is to call, on X in all forms; by a number, in one of them, and at times what tells of the model.
+
+    Python errors are fine; harm shows in the process. How many were of memory is given back.
+    """
+    _memory_errors.clear()
+    forms = list(_forms(X))
     with warnings.catch_warnings(), parallel_config("threading"):  # processes would outlive the caller's limits
         warnings.simplefilter("ignore")
         for name in _PROPERTIES:
             _attempt(lambda name=name: getattr(estimator, name))
-        for name in _OF_NOTHING:
+        for name in (*_OF_NOTHING, *(_OF_ITSELF if form is None or form % 8 == 0 else ())):
             _call(estimator, name)
-        for given in _forms(X):
+        for given in forms if form is None else [forms[form % len(forms)]]:
             for name in _OF_X:
                 result = _call(estimator, name, given)
                 if name == "transform" and result is not None:
@@ -58,6 +67,7 @@ def every_method(estimator: Any, X: Any, y: Any) -> None:
         _call(estimator, "_compute_partial_dependence_recursion", np.zeros((3, 1), np.float32), np.array([0]))
         _attempt(lambda: clone(estimator))
         _call(_attempt(lambda: copy.deepcopy(estimator)), "partial_fit", copy.deepcopy(X), *([] if y is None else [y]))
+    return len(_memory_errors)
 
 
 def _forms(X: Any) -> Iterator[Any]:
@@ -84,6 +94,9 @@ def _call(estimator: Any, name: str, *arguments: Any) -> Any:
 def _attempt(what: Callable[[], Any]) -> Any:
     try:
         return what()
+    except MemoryError as error:
+        _memory_errors.append(str(error))
+        return None
     except Exception:  # an error is an answer
         return None
 
@@ -97,9 +110,8 @@ def fitted(names: Collection[str] = ()) -> Iterator[tuple[str, Any, Any]]:
 
 def more_fitted() -> Iterator[tuple[str, Any, Any]]:
     """Estimators of other parameters, and estimators fitted on sparse data, with labels and X."""
-    X = variants.load_iris().data[::5].copy()
     for number, estimator in enumerate(variants.variants()):
-        yield f"{type(estimator).__name__}-variant{number}", estimator, X
+        yield f"{type(estimator).__name__}-variant{number}", estimator, variants_data()
     for name in battery.names():
         cls = _classes()[name]
         estimator = battery.instances(cls)[0]
@@ -110,6 +122,17 @@ def more_fitted() -> Iterator[tuple[str, Any, Any]]:
                 yield f"{name}-sparse", fitted, given
 
 
+def variants_data() -> Any:
+    """X for the methods of the variants."""
+    return variants.load_iris().data[::5].copy()
+
+
+def unfitted(name: str) -> Any:
+    """An estimator of a class, as the battery makes it."""
+    return battery.instances(_classes()[name])[0]
+
+
+@cache
 def _classes() -> dict[str, Any]:
     from sklearn.utils.discovery import all_estimators
 

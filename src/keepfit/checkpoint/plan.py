@@ -1,0 +1,217 @@
+"""Which tasks of a call share work.
+
+The plan takes the tasks that are not in the store yet. Tasks of one split whose candidates begin with the same step are
+a group: a step that is the same is fitted once, and where steps differ only in parameters that a case of
+`sharing.CASES` covers, they are taken from one fit. Everything else goes the plain way, each task by itself.
+
+Candidates are compared by what their steps are made of: classes and parameter values. A step is shared only if to do it
+twice gives the same twice, which is seen from its class and parameters: all of it is scikit-learn's, nothing draws from
+the global random state, nothing works in place on its input. Tasks, their identities and their results stay what they
+are without sharing.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from keepfit.checkpoint import sharing_seam
+from keepfit.checkpoint.sharing import CASES, Case, Group, Level, Member
+
+__all__ = ["Plan", "plain_plan", "plan"]
+
+_TaskCall = Any
+
+#: With several workers a group is cut until there are this many pieces for each, where cutting repeats no long fit.
+_PIECES_PER_WORKER = 4
+
+#: Arguments that may differ between tasks of a group.
+_OWN = frozenset({"estimator", "parameters", "split_progress", "candidate_progress", "callback_ctx"})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the tasks of a call are evaluated.
+
+    Parameters
+    ----------
+    groups : list of Group
+        Those that share work; the longest first.
+    single : list of int
+        Numbers of the tasks that are evaluated by themselves.
+    fit_count : int
+        How many models are fitted for all of them.
+    """
+
+    groups: list[Group]
+    single: list[int]
+    fit_count: int
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step of a candidate and what it is made of."""
+
+    estimator: Any
+    case: Case | None
+    fit: Hashable
+    state: Hashable
+    is_last: bool = False
+
+
+def plan(
+    numbers: Sequence[int], tasks: Sequence[_TaskCall], arguments: Sequence[Mapping[str, Any]], worker_count: int
+) -> Plan:
+    """Find what tasks share.
+
+    Parameters
+    ----------
+    numbers : sequence of int
+        The tasks to do.
+    tasks : sequence of (function, args, kwargs)
+        All tasks of the call.
+    arguments : sequence of mapping
+        Their arguments by name.
+    worker_count : int
+        How many groups are worked on at once.
+    """
+    return _Planning(tasks, arguments, worker_count).plan(numbers)
+
+
+def plain_plan(numbers: Sequence[int]) -> Plan:
+    """Each task by itself."""
+    return Plan([], list(numbers), len(numbers))
+
+
+class _Planning:
+    def __init__(self, tasks: Sequence[_TaskCall], arguments: Sequence[Mapping[str, Any]], worker_count: int) -> None:
+        self._tasks = tasks
+        self._arguments = arguments
+        self._worker_count = worker_count
+        self._steps: dict[int, tuple[_Step, ...]] = {}
+        self._names: dict[Hashable, int] = {}
+
+    def plan(self, numbers: Sequence[int]) -> Plan:
+        if len(numbers) < 2 or not sharing_seam.may_share(self._arguments[numbers[0]]):
+            return plain_plan(numbers)
+        together: dict[tuple[Hashable, Hashable], list[int]] = {}
+        single = []
+        for number in numbers:
+            steps = self._steps_of(self._arguments[number])
+            if steps:
+                together.setdefault((self._split(number), steps[0].fit), []).append(number)
+            else:
+                single.append(number)
+        groups: list[Group] = []
+        checked: set[int] = set()
+        for (_, kind), members in together.items():
+            if len(members) < 2:
+                single.extend(members)
+                continue
+            groups.extend(self._groups(members, self._name(kind), checked))
+        fits = sum(len({member.last_fit for member in group.members}) for group in groups)
+        groups.sort(key=lambda group: len(group.members), reverse=True)
+        return Plan(groups, sorted(single), fits + len(single))
+
+    def _split(self, number: int) -> Hashable:
+        """All that tasks of a group have in common, by identity: the objects of one call live as long as it."""
+        arguments = self._arguments[number]
+        return tuple(id(value) for name, value in arguments.items() if name not in _OWN)
+
+    def _steps_of(self, arguments: Mapping[str, Any]) -> tuple[_Step, ...]:
+        """The leading steps of a candidate that others may share; found once for all its splits."""
+        parameters = arguments["parameters"]
+        known = self._steps.get(id(parameters))
+        if known is None:
+            known = self._steps[id(parameters)] = _steps(arguments["estimator"], parameters)
+        return known
+
+    def _groups(self, numbers: Sequence[int], kind: int, checked: set[int]) -> list[Group]:
+        """The groups of some tasks that begin with the same step, in an order in which those that share most stand
+        side by side."""
+        members = sorted((self._member(number) for number in numbers), key=self._order)
+        remembers = sharing_seam.is_stock_scorer(self._arguments[numbers[0]]["scorer"])
+        groups = []
+        for part in self._parts(members):
+            group = Group(part, self._kin(part), kind, remembers)
+            apart = self._worker_count > 1 and len({member.last_fit for member in part}) < len(part)
+            if apart or kind not in checked:
+                checked.add(kind)
+                # The last one of those that share a fit costs as much as all of them.
+                group.checked = random.Random().randrange(max(1, len(part) - 1))  # noqa: S311
+            groups.append(group)
+        return groups
+
+    def _member(self, number: int) -> Member:
+        levels = []
+        path: Hashable = None
+        for step in self._steps_of(self._arguments[number]):
+            fit = self._name((path, step.fit))
+            path = (path, step.state)
+            state = fit if step.case is None else self._name(path)
+            levels.append(Level(fit, state, step.case, step.is_last))
+        return Member(number, self._tasks[number], tuple(levels))
+
+    def _order(self, member: Member) -> list[Any]:
+        steps = self._steps_of(self._arguments[member.number])
+        return [
+            (level.fit, step.case.rank(step.estimator) if step.case else 0, level.state)
+            for level, step in zip(member.levels, steps, strict=True)
+        ]
+
+    def _name(self, key: Hashable) -> int:
+        return self._names.setdefault(key, len(self._names))
+
+    def _kin(self, members: Sequence[Member]) -> dict[int, list[Any]]:
+        kin: dict[int, dict[int, Any]] = {}
+        for member in members:
+            for level, step in zip(member.levels, self._steps_of(self._arguments[member.number]), strict=True):
+                if level.case is not None:
+                    kin.setdefault(level.fit, {})[level.state] = step.estimator
+        return {fit: list(found.values()) for fit, found in kin.items()}
+
+    def _parts(self, members: list[Member]) -> list[list[Member]]:
+        """Pieces for several workers: cut between last fits, so that none of them is done twice."""
+        if self._worker_count == 1:
+            return [members]
+        size = max(1, len(self._tasks) // (self._worker_count * _PIECES_PER_WORKER))
+        parts: list[list[Member]] = [[]]
+        for member in members:
+            here = parts[-1]
+            if len(here) >= size and here[-1].last_fit != member.last_fit:
+                parts.append([])
+            parts[-1].append(member)
+        return parts
+
+
+def _steps(estimator: Any, parameters: Mapping[str, Any]) -> tuple[_Step, ...]:
+    """The leading steps of a candidate that may be shared; none if nothing may."""
+    candidate = sharing_seam.candidate_of(estimator, parameters)
+    steps = None if candidate is None else sharing_seam.working_steps(candidate)
+    if not steps:
+        return ()
+    found: list[_Step] = []
+    for step in steps[:-1]:
+        if not sharing_seam.is_repeatable(step):
+            return tuple(found)
+        found.append(_step(step))
+    last = _step(steps[-1])
+    if last.case is not None:
+        found.append(replace(last, is_last=True))
+    elif not sharing_seam.is_repeatable(steps[-1]):
+        return ()  # it might work in place on what others share, or draw in another order
+    return tuple(found)
+
+
+def _step(estimator: Any) -> _Step:
+    case = CASES.get(f"{type(estimator).__module__}.{type(estimator).__qualname__}")
+    if case is not None and not (sharing_seam.is_repeatable(estimator) and case.admits(estimator)):
+        case = None
+    contents = sharing_seam.contents(estimator)
+    if case is None:
+        return _Step(estimator, None, contents, contents)
+    kind, values = contents[0], contents[1]
+    rest = tuple(pair for pair in values if pair[0] not in case.parameters)
+    return _Step(estimator, case, (kind, rest, case.kind(estimator)), contents)

@@ -1,0 +1,34 @@
+"""Work that candidates of a search share: the closed table of cases, and how a group of tasks is evaluated by one fit.
+
+`CASES` is the table. A class of scikit-learn is in it if the fitted state of one candidate can be cut out of another's
+so that every prediction is equal to the bit; the guards are in the cases.
+"""
+
+from __future__ import annotations
+
+from keepfit.checkpoint.sharing.boosting_seam import GradientBoosting, HistGradientBoosting
+from keepfit.checkpoint.sharing.case import Case
+from keepfit.checkpoint.sharing.forests_seam import AdaBoost, Bagging, Forest, IsolationForest
+from keepfit.checkpoint.sharing.group import Arrival, Differs, Group, Level, Member, evaluate_group, unfitted
+from keepfit.checkpoint.sharing.neighbours_seam import Neighbours
+
+__all__ = ["CASES", "Arrival", "Case", "Differs", "Group", "Level", "Member", "evaluate_group", "unfitted"]
+
+#: What is shared, by the class of the step: exactly that class, since one derived from it may do anything.
+CASES: dict[str, Case] = {
+    "sklearn.ensemble._forest.RandomForestClassifier": Forest(),
+    "sklearn.ensemble._forest.RandomForestRegressor": Forest(),
+    "sklearn.ensemble._forest.ExtraTreesClassifier": Forest(),
+    "sklearn.ensemble._forest.ExtraTreesRegressor": Forest(),
+    "sklearn.ensemble._bagging.BaggingClassifier": Bagging(),
+    "sklearn.ensemble._bagging.BaggingRegressor": Bagging(),
+    "sklearn.ensemble._iforest.IsolationForest": IsolationForest(),
+    "sklearn.ensemble._weight_boosting.AdaBoostClassifier": AdaBoost(),
+    "sklearn.ensemble._weight_boosting.AdaBoostRegressor": AdaBoost(),
+    "sklearn.ensemble._gb.GradientBoostingClassifier": GradientBoosting(),
+    "sklearn.ensemble._gb.GradientBoostingRegressor": GradientBoosting(),
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingClassifier": HistGradientBoosting(),
+    "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor": HistGradientBoosting(),
+    "sklearn.neighbors._classification.KNeighborsClassifier": Neighbours(),
+    "sklearn.neighbors._regression.KNeighborsRegressor": Neighbours(),
+}

@@ -1,0 +1,91 @@
+"""What a case of shared work is: one fit from which the fitted state of many candidates is taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, Protocol
+
+__all__ = ["Answers", "Case", "Refused", "attach", "give_state", "is_count", "is_seed"]
+
+
+class Refused(Exception):  # noqa: N818 - not an error: the task is done the plain way
+    """What a fitted model, or the data, show only now: this candidate cannot be taken from the shared fit."""
+
+
+class Answers(Protocol):
+    """Predictions of the candidates of one fit, made with what those before them have left."""
+
+    def attach(self, target: Any) -> None:
+        """Let a fitted candidate answer from here. Its own methods do the rest."""
+
+
+class Case:
+    """One row of the table: a class of scikit-learn, and the parameters that one fit serves.
+
+    Attributes
+    ----------
+    parameters : frozenset of str
+        Those in which the candidates of one fit may differ.
+    """
+
+    parameters: frozenset[str] = frozenset()
+
+    def admits(self, estimator: Any) -> bool:
+        """Whether an unfitted candidate may share. The guards of the case."""
+        raise NotImplementedError
+
+    def kind(self, estimator: Any) -> Hashable:
+        """Candidates of different kinds do not share one fit."""
+        return None
+
+    def rank(self, estimator: Any) -> Any:
+        """The order in which candidates are taken from a fit, so that each goes on from the one before."""
+        raise NotImplementedError
+
+    def prototype(self, kin: Sequence[Any]) -> Any:
+        """The unfitted estimator whose fit serves all of `kin`; it is cloned before it is fitted."""
+        return max(kin, key=self.rank)
+
+    def give(self, source: Any, target: Any) -> None:
+        """Make a candidate what its own fit would make it.
+
+        Raises
+        ------
+        Refused
+            If that cannot be done to the bit.
+        """
+        raise NotImplementedError
+
+    def transformed(self, source: Any, target: Any, X: Any, y: Any) -> Any:
+        """What ``fit_transform`` of the candidate would give, after `give`."""
+        raise NotImplementedError
+
+    def answers(self, source: Any, kin: Sequence[Any]) -> Answers | None:
+        """Predictions that build on each other; None if they cost little."""
+        return None
+
+
+def give_state(source: Any, target: Any) -> None:
+    """Give a candidate all that a fit has set on the estimator that was fitted."""
+    parameters = source.get_params(deep=False)
+    vars(target).update((name, value) for name, value in vars(source).items() if name not in parameters)
+
+
+def attach(target: Any, name: str, method: Callable[..., Any]) -> None:
+    """Set a method on an instance, in the place of its class's and under its name."""
+
+    def attached(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    attached.__name__ = name
+    setattr(target, name, attached)
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value is a plain positive whole number."""
+    return type(value) is int and value >= 1
+
+
+def is_seed(value: Any) -> bool:
+    """Whether a seed gives the same numbers each time: None draws, and a generator goes on."""
+    return type(value) is int

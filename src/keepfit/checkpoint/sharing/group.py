@@ -1,0 +1,353 @@
+"""A group of tasks of one split that share work, and how it is evaluated.
+
+Each task is evaluated by scikit-learn's own function, with all its arguments: scorers, error scores, train scores and
+verbosity are scikit-learn's. Only the `fit` of its estimator is ours, set on the instance: the class's own `fit` runs
+with transformers that are fitted already (by way of a pipeline's ``memory``, which is public), and with a last step
+that takes its fitted state from a shared fit. Whatever does not go by the book, be it an error, a warning or a state
+that cannot be shared, ends in `_Plain`: the task is done again the plain way.
+
+Tasks come in an order in which what is shared is met in one run, so one fitted state and one transformed input are held
+for each step, no more than a pipeline holds itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from keepfit.checkpoint.sharing.case import Answers, Case, Refused, attach
+from keepfit.checkpoint.sharing.memory import Recall, quietly
+from keepfit.checkpoint.warned import Warned, call
+
+__all__ = ["Arrival", "Differs", "Group", "Level", "Member", "evaluate_group", "unfitted"]
+
+_TaskCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+#: Number of a task, its result, the warnings it gave.
+Arrival = tuple[int, Any, list[Warned]]
+
+_TIMES = frozenset({"fit_time", "score_time"})
+
+
+@dataclass(frozen=True)
+class Level:
+    """One step of a candidate: the fit that it may share with others, and what it becomes.
+
+    Parameters
+    ----------
+    fit : int
+        Equal for steps that are taken from one fit.
+    state : int
+        Equal for steps that are the same when fitted.
+    case : Case or None
+        How the state is taken from the fit; None if it is the fit.
+    is_last : bool
+        Whether it is the step that predicts.
+    """
+
+    fit: int
+    state: int
+    case: Case | None
+    is_last: bool
+
+
+@dataclass(frozen=True)
+class Member:
+    """A task of a group, by its number in the call, and the steps of its candidate as far as they are shared."""
+
+    number: int
+    task: _TaskCall
+    levels: tuple[Level, ...]
+
+    @property
+    def last_fit(self) -> int:
+        """What is fitted last for it: shared with others if its last step has a case, its own otherwise."""
+        last = self.levels[-1]
+        return last.fit if last.is_last else -1 - self.number
+
+
+@dataclass
+class Group:
+    """Tasks of one split that share work.
+
+    Parameters
+    ----------
+    members : list of Member
+        In the order in which they are evaluated.
+    kin : mapping of int to list of estimators
+        For each fit that serves several states, the unfitted steps that it serves.
+    kind : int
+        Equal for the groups of a call that differ in the split alone.
+    remembers : bool
+        Whether predictions are remembered. Not for a scorer that is handed the estimator and may do anything with it.
+    checked : int or None
+        Position of the member that is also evaluated the plain way, before any result is given out.
+    """
+
+    members: list[Member]
+    kin: Mapping[int, list[Any]]
+    kind: int
+    remembers: bool
+    checked: int | None = None
+    users: Counter[int] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        states = Counter(level.state for member in self.members for level in member.levels)
+        fits = Counter({level.state: level.fit for member in self.members for level in member.levels}.values())
+        self.users = states + Counter({fit: count for fit, count in fits.items() if fit not in states})
+
+    def results(self) -> Iterator[Arrival]:
+        """Evaluate the tasks, one after the other.
+
+        Raises
+        ------
+        Differs
+            If the checked member is not what it is without sharing. Nothing has been given out then.
+        """
+        return _Evaluation(self).results()
+
+
+class Differs(Exception):  # noqa: N818
+    """A shared result was not equal to the plain one."""
+
+
+def evaluate_group(group: Group) -> list[Any] | str:
+    """Results of all members in order, where they cannot be given one by one; or how the checked member differs."""
+    try:
+        return [result for _, result, _ in group.results()]
+    except Differs as error:
+        return str(error)
+
+
+class _Plain(BaseException):
+    """Leaves scikit-learn's function, which catches exceptions: do this task the plain way."""
+
+
+@dataclass
+class _Slot:
+    """What is held for one step: the last thing that was made, and what making it took."""
+
+    name: int = -1
+    value: Any = None
+    cost_s: float = 0.0
+    answers: Answers | None = None
+
+
+class _Evaluation:
+    def __init__(self, group: Group) -> None:
+        self._group = group
+        depth = max(len(member.levels) for member in group.members)
+        self._fits = [_Slot() for _ in range(depth)]
+        self._states = [_Slot() for _ in range(depth)]
+        self._fit_s = 0.0  # of this task: its share of what is shared, without what it spent making that
+
+    def results(self) -> Iterator[Arrival]:
+        held: list[Arrival] = []
+        unchecked = self._group.checked is not None
+        for position, member in enumerate(self._group.members):
+            held.append((member.number, *self._result(member)))
+            if position == self._group.checked:
+                self._check(member, held[-1][1])
+                unchecked = False
+            if not unchecked:
+                yield from held
+                held.clear()
+
+    def _check(self, member: Member, result: Any) -> None:
+        """Compare with scikit-learn alone."""
+        function, args, kwargs = unfitted(member.task)
+        plain, _ = quietly(lambda: function(*args, **{**kwargs, "verbose": 0}))
+        if not same_result(result, plain):
+            raise Differs(f"{kwargs.get('parameters')}: {_scores(result)} in place of {_scores(plain)}")
+
+    def _result(self, member: Member) -> tuple[Any, list[Warned]]:
+        function, args, kwargs = member.task
+        estimator = args[0] if args else kwargs["estimator"]
+        self._fit_s = 0.0
+        hooks: dict[str, Any] = estimator.__dict__
+        hooks["fit"] = _Fit(self, member, estimator)
+        try:
+            result, warned = call(function, args, kwargs)
+        except _Plain:
+            return call(*unfitted(member.task))
+        finally:
+            hooks.pop("fit", None)
+        if "fit_time" in result:
+            result["fit_time"] = max(0.0, result["fit_time"] + self._fit_s)
+        return result, warned
+
+    def fit(self, member: Member, estimator: Any, X: Any, *y: Any, **params: Any) -> None:
+        """Fit an estimator by its class's own `fit`, with what is there already."""
+        last = estimator
+        steps = getattr(estimator, "steps", None)
+        with contextlib.ExitStack() as stack:
+            if steps is not None:
+                last = steps[-1][1]
+                stack.callback(setattr, estimator, "memory", estimator.memory)
+                estimator.memory = _Memory(self, member)
+            at = len(member.levels) - 1
+            if member.levels[at].is_last:
+                if steps is None:
+                    self._take(member, at, last, X, *y, **params)
+                    return
+                stack.callback(last.__dict__.pop, "fit", None)
+                last.fit = _Last(self, member, at, last)
+            type(estimator).fit(estimator, X, *y, **params)
+
+    def _take(self, member: Member, at: int, target: Any, X: Any, *y: Any, **params: Any) -> None:
+        """Let a step be what its own fit would make it."""
+        level, slot = member.levels[at], self._fits[at]
+        assert level.case is not None
+        if slot.name != level.fit:
+            self._fit_source(member, at, X, *y, **params)
+        if slot.value is None:
+            raise _Plain
+        self._share(slot, level.fit)
+        try:
+            level.case.give(slot.value, target)
+        except Refused:
+            raise _Plain from None
+        if slot.answers is not None:
+            slot.answers.attach(target)
+
+    def _fit_source(self, member: Member, at: int, X: Any, *y: Any, **params: Any) -> None:
+        from sklearn.base import clone
+
+        level, slot = member.levels[at], self._fits[at]
+        kin = self._group.kin[level.fit]
+        assert level.case is not None
+        slot.name, slot.value, slot.answers = level.fit, None, None
+        source = clone(level.case.prototype(kin))
+        self._spend(slot, lambda: source.fit(X, *y, **params))
+        slot.value = source
+        if self._group.remembers:
+            slot.answers = level.case.answers(source, kin)
+
+    def _spend(self, slot: _Slot, work: Callable[[], Any]) -> Any:
+        """Do what is shared. An error or a warning is each task's own."""
+        start_s = time.perf_counter()
+        try:
+            found, warned = quietly(work)
+        except Exception:
+            raise _Plain from None
+        if warned:
+            raise _Plain
+        slot.cost_s = time.perf_counter() - start_s
+        self._fit_s -= slot.cost_s
+        return found
+
+    def _share(self, slot: _Slot, name: int) -> None:
+        self._fit_s += slot.cost_s / self._group.users[name]
+
+    def transform(self, member: Member, at: int, fit_transform: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        """What a step but the last makes of its input, and the fitted step."""
+        if at >= len(member.levels):
+            return fit_transform(*args, **kwargs)
+        level, slot = member.levels[at], self._states[at]
+        if slot.name != level.state:
+            slot.name, slot.value = level.state, None
+            made = self._transformed(member, at, fit_transform, args, kwargs)
+            if self._group.remembers:
+                attach(made[1], "transform", Recall(made[1].transform))
+            slot.value = made
+        if slot.value is None:
+            raise _Plain
+        self._share(slot, level.state)
+        return slot.value
+
+    def _transformed(self, member: Member, at: int, fit_transform: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+        level, slot = member.levels[at], self._states[at]
+        case = level.case
+        if case is None:
+            return self._spend(slot, lambda: fit_transform(*args, **kwargs))
+        transformer, X, y = args
+        self._take(member, at, transformer, X, y)
+        made = self._spend(slot, lambda: case.transformed(self._fits[at].value, transformer, X, y))
+        source = self._fits[at]
+        share_s = source.cost_s / self._group.users[level.fit]
+        slot.cost_s += share_s
+        self._fit_s -= share_s
+        return made, transformer
+
+
+@dataclass
+class _Fit:
+    """The `fit` of a task's estimator."""
+
+    evaluation: _Evaluation
+    member: Member
+    estimator: Any
+
+    def __call__(self, X: Any, *y: Any, **params: Any) -> Any:
+        del self.estimator.fit
+        self.evaluation.fit(self.member, self.estimator, X, *y, **params)
+        return self.estimator
+
+
+@dataclass
+class _Last:
+    """The `fit` of a pipeline's last step."""
+
+    evaluation: _Evaluation
+    member: Member
+    at: int
+    target: Any
+
+    def __call__(self, X: Any, *y: Any, **params: Any) -> Any:
+        del self.target.fit
+        self.evaluation._take(self.member, self.at, self.target, X, *y, **params)
+        return self.target
+
+
+class _Memory:
+    """The ``memory`` of a pipeline while it is fitted: it remembers the steps but the last."""
+
+    location = None  # so that a pipeline does not clone its steps first
+
+    def __init__(self, evaluation: _Evaluation, member: Member) -> None:
+        self._evaluation = evaluation
+        self._member = member
+        self._at = -1
+
+    def cache(self, fit_transform: Callable[..., Any], **_: Any) -> Callable[..., Any]:
+        """What a pipeline calls for each step that transforms, in order."""
+
+        def remembered(*args: Any, **kwargs: Any) -> Any:
+            self._at += 1
+            return self._evaluation.transform(self._member, self._at, fit_transform, args, kwargs)
+
+        return remembered
+
+
+def unfitted(task: _TaskCall) -> _TaskCall:
+    """The task with an estimator that nothing has been done to."""
+    from sklearn.base import clone
+
+    function, args, kwargs = task
+    if args:
+        return function, (clone(args[0]), *args[1:]), kwargs
+    return function, args, {**kwargs, "estimator": clone(kwargs["estimator"])}
+
+
+def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two results of a task are equal to the bit but for their times."""
+    return one.keys() == other.keys() and all(
+        _same(value, other[name]) for name, value in one.items() if name not in _TIMES
+    )
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return type(one) is type(other) and (one.hex() == other.hex() or (math.isnan(one) and math.isnan(other)))
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
+    return one is other or (type(one) is type(other) and bool(one == other))
+
+
+def _scores(result: Mapping[str, Any]) -> Any:
+    return result.get("test_scores")

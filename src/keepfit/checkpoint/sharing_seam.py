@@ -1,0 +1,139 @@
+"""What sharing has to know of scikit-learn: which tasks, scorers and steps go by the book.
+
+Private names used, in scikit-learn 1.6 to 1.9: ``sklearn.metrics._scorer._BaseScorer``, ``_MultimetricScorer`` (its
+``_scorers``) and ``_PassthroughScorer``; the classes of steps by the modules they are in, which are private by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+__all__ = [
+    "candidate_of",
+    "contents",
+    "is_repeatable",
+    "is_stock_scorer",
+    "may_share",
+    "working_steps",
+]
+
+
+def may_share(arguments: Mapping[str, Any]) -> bool:
+    """Whether the tasks of a call are candidates of a search whose models nobody asks for."""
+    return arguments.get("parameters") is not None and not arguments.get("return_estimator", False)
+
+
+def is_stock_scorer(scorer: Any) -> bool:
+    """Whether a scorer calls an estimator's methods on the rows it is given and does nothing else with it."""
+    from sklearn.metrics._scorer import _BaseScorer, _MultimetricScorer, _PassthroughScorer
+
+    if type(scorer) is _MultimetricScorer:
+        return all(map(is_stock_scorer, scorer._scorers.values()))
+    if isinstance(scorer, _BaseScorer):
+        return bool(type(scorer).__module__ == _BaseScorer.__module__)
+    return type(scorer) is _PassthroughScorer
+
+
+def candidate_of(estimator: Any, parameters: Mapping[str, Any]) -> Any:
+    """The unfitted estimator of a candidate; None if it cannot be made."""
+    from sklearn.base import clone
+
+    try:
+        return clone(estimator).set_params(**clone(parameters, safe=False))
+    except Exception:  # the task itself will tell
+        return None
+
+
+def working_steps(candidate: Any) -> list[Any] | None:
+    """The steps of a pipeline, or the estimator itself; None if its steps cannot be told apart."""
+    from sklearn.pipeline import Pipeline
+
+    if getattr(candidate, "_skl_callbacks", None):
+        return None
+    if type(candidate) is not Pipeline:
+        return [candidate]
+    if candidate.memory is not None or candidate.verbose or getattr(candidate, "transform_input", None) is not None:
+        return None
+    try:
+        steps = [step for _, step in candidate.steps]
+    except (TypeError, ValueError):  # not a list of pairs: the fit will tell
+        return None
+    if not steps or _passes(steps[-1]) or not all(_passes(step) or hasattr(step, "get_params") for step in steps):
+        return None
+    return [step for step in steps if not _passes(step)]
+
+
+def _passes(step: Any) -> bool:
+    return step is None or (isinstance(step, str) and step == "passthrough")
+
+
+def contents(value: Any) -> Any:
+    """What a parameter's value is, as a key: equal for equal values. A value that cannot be read is only itself."""
+    if value is None or isinstance(value, (bool, int, float, str, bytes)):
+        return type(value), repr(value)
+    if isinstance(value, np.generic):
+        return type(value), value.dtype.str, value.tobytes()
+    if type(value) in (list, tuple):
+        return type(value), tuple(map(contents, value))
+    if type(value) is dict:
+        return dict, tuple((contents(key), contents(one)) for key, one in value.items())
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return np.ndarray, value.shape, value.dtype.str, value.tobytes()
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return type(value), tuple((name, contents(one)) for name, one in sorted(value.get_params(deep=False).items()))
+    return type(value), id(value)
+
+
+#: Draw from the global random state only under these conditions although ``random_state`` is None.
+_QUIET: dict[str, Callable[[Any], bool]] = {
+    "sklearn.decomposition._pca.PCA": lambda one: one.svd_solver in ("full", "covariance_eigh"),
+    "sklearn.svm._classes.SVC": lambda one: one.probability in (False, "deprecated"),
+    "sklearn.svm._classes.NuSVC": lambda one: one.probability in (False, "deprecated"),
+    "sklearn.linear_model._logistic.LogisticRegression": lambda one: (
+        one.solver in ("lbfgs", "newton-cg", "newton-cholesky")
+    ),
+    "sklearn.linear_model._ridge.Ridge": lambda one: one.solver in ("svd", "cholesky"),
+    "sklearn.linear_model._ridge.RidgeClassifier": lambda one: one.solver in ("svd", "cholesky"),
+    "sklearn.linear_model._coordinate_descent.Lasso": lambda one: one.selection == "cyclic",
+    "sklearn.linear_model._coordinate_descent.ElasticNet": lambda one: one.selection == "cyclic",
+}
+
+#: Parameters that let an estimator work in place on its input.
+_IN_PLACE = frozenset({"copy", "copy_X", "copy_x", "copy_X_train"})
+
+
+def is_repeatable(estimator: Any) -> bool:
+    """Whether fitting twice gives the same twice and leaves the input as it is; with all that is inside."""
+    if not hasattr(estimator, "get_params") or not type(estimator).__module__.startswith("sklearn."):
+        return False
+    if getattr(estimator, "_skl_callbacks", None):
+        return False
+    quiet = _QUIET.get(f"{type(estimator).__module__}.{type(estimator).__qualname__}")
+    for name, value in estimator.get_params(deep=False).items():
+        if name in _IN_PLACE and value is False:
+            return False
+        if (
+            name.endswith("random_state")
+            and type(value) is not int
+            and not (value is None and quiet and quiet(estimator))
+        ):
+            return False
+        if not _is_plain(value):
+            return False
+    return True
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a parameter's value can hold nothing of the user's that acts."""
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return is_repeatable(value)
+    if type(value) in (list, tuple):
+        return all(map(_is_plain, value))
+    if type(value) is dict:
+        return all(map(_is_plain, value.values()))
+    if callable(value):
+        return str(getattr(value, "__module__", "")).split(".")[0] in ("sklearn", "numpy", "scipy", "builtins")
+    return value is None or isinstance(value, (bool, int, float, str, bytes, slice, np.generic, np.ndarray))

@@ -1,0 +1,179 @@
+"""A file that is read only where it is looked at: `open`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from keepfit import artifact, codecs
+from keepfit.codecs.codec import pieces_of
+from keepfit.errors import PartNotFoundError
+from keepfit.graph import Ref, first_objects
+from keepfit.persistence import build
+
+__all__ = ["OpenFile", "open"]
+
+_Place = str | os.PathLike[str] | IO[bytes]
+_Trusted = Iterable[type | Callable[..., Any] | str]
+
+
+def open(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> OpenFile:
+    """Open a file for single arrays and sub-models, without reading the rest.
+
+    Parameters
+    ----------
+    file : str, path-like or binary file object
+        What `dump` wrote. Of ``scheme://`` places, which fsspec opens, only the bytes that are wanted are fetched.
+    trusted, allow
+        As for `load`. They are needed only for what is built.
+
+    Returns
+    -------
+    OpenFile
+        To be closed, best by ``with``.
+
+    Raises
+    ------
+    FormatError
+        If the header or the graph is damaged, or the bytes are not a keepfit file.
+    OSError
+        If the place cannot be read.
+    UnsupportedError
+        If a URL cannot be used.
+    TypeError
+        If `file` is not a path, URL or binary file object.
+
+    Notes
+    -----
+    The header and the graph are read at once, arrays when they are asked for, each as a whole and compared with its
+    checksum.
+
+    Examples
+    --------
+    >>> import keepfit, io
+    >>> from sklearn.linear_model import LinearRegression
+    >>> model = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
+    >>> with keepfit.open(io.BytesIO(keepfit.dumps({"a": model, "b": [model]}))) as file:
+    ...     print(file.names)
+    ...     print(file.array("a.coef_"), file["b.0"].predict([[2.0]]))
+    ('a.coef_', 'a.singular_')
+    [2.] [5.]
+    """
+    return OpenFile(file, trusted, allow)
+
+
+class OpenFile:
+    """What `open` gives.
+
+    Parameters
+    ----------
+    file : str, path-like or binary file object
+    trusted : iterable of type, callable or str
+    allow : collection of str
+        As for `load`.
+
+    Raises
+    ------
+    FormatError, OSError, UnsupportedError, TypeError
+        As `open` has it.
+    """
+
+    def __init__(self, file: _Place, trusted: _Trusted, allow: Collection[str]) -> None:
+        self._trusted = tuple(trusted)
+        self._allow = allow
+        with ExitStack() as stack:
+            self._reader = artifact.Reader(stack.enter_context(artifact.open_source(file, lazily=True)))
+            self._stack = stack.pop_all()
+        self._graph = self._reader.graph
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the arrays in the file."""
+        return tuple(self._graph.names)
+
+    def array(self, name: str) -> NDArray[Any]:
+        """One array.
+
+        Parameters
+        ----------
+        name : str
+            One of `names`.
+
+        Returns
+        -------
+        ndarray
+            As it was in the object; where it is a part of something else, such as the nodes of trees, as it is in the
+            file.
+
+        Raises
+        ------
+        PartNotFoundError
+            If there is no such array. It is a `KeyError` as well.
+        FormatError
+            If its bytes do not match their checksum.
+        """
+        if name not in self._graph.names:
+            raise PartNotFoundError(f"there is no array {name!r} in the file; `names` lists those there are")
+        number = self._graph.names.index(name)
+        for first, node in zip(first_objects(self._graph.nodes), self._graph.nodes, strict=True):
+            if node.array == number and node.count == 1 and node.type == "numpy.ndarray":
+                array: NDArray[Any] = self._build(Ref(first))
+                return array
+        return np.require(self._reader.arrays([name])[name], requirements="W")
+
+    def __getitem__(self, path: str | tuple[str | int, ...]) -> Any:
+        """Build one part of the object, as `load` does: with the same trust and the same checks.
+
+        Parameters
+        ----------
+        path : str or tuple of (str or int)
+            Attributes, keys and places from the object down, joined by points in a str: ``"steps.1"``,
+            ``"steps.scale.mean_"``. A named tuple such as a pipeline's ``("scale", scaler)`` is found by its place or
+            its name, and stands for what it names.
+
+        Returns
+        -------
+        object
+
+        Raises
+        ------
+        PartNotFoundError
+            If there is no such part. It is a `KeyError` as well.
+        FormatError, UntrustedError, VersionError, InvalidStateError
+            As `load` raises them.
+        """
+        return self._build(codecs.find_part(self._graph, path))
+
+    def _build(self, value: Any) -> Any:
+        part, rows = codecs.cut_out(self._graph, value)
+        names = [self._graph.names[each.array] for each in rows]
+        arrays = self._reader.arrays(set(names))
+        counted: set[int] = set()
+        lengths = {node.array: node.lengths for node in self._graph.nodes if node.lengths}
+        for name, each in zip(names, rows, strict=True):
+            array = arrays[name]
+            if each.stop is not None:
+                if each.array not in counted:
+                    pieces_of(array, lengths[each.array])  # raises unless the rows that the group counts are there
+                    counted.add(each.array)
+                array = array[each.start : each.stop].copy()
+            part.arrays.append(array)
+        return build(part, trusted=self._trusted, allow=self._allow)
+
+    def close(self) -> None:
+        """Close the file. What was read stays."""
+        self._stack.close()
+
+    def __enter__(self) -> OpenFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

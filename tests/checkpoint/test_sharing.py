@@ -1,0 +1,99 @@
+"""Shared work gives what scikit-learn gives, to the bit."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from sharing_cases import SEARCHES, iris
+from sklearn.base import is_classifier, is_outlier_detector
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import make_scorer, matthews_corrcoef
+from sklearn.model_selection import GridSearchCV
+
+import keepfit
+
+
+def columns(search: Any) -> dict[str, bytes]:
+    """The columns of cv_results_ but the times, as bytes."""
+    found = {}
+    for name, values in search.cv_results_.items():
+        if "_time" not in name:
+            values = np.asarray(values)
+            found[name] = repr(values.tolist()).encode() if values.dtype.hasobject else values.tobytes()
+    return found
+
+
+def assert_shared_equals_plain(search: GridSearchCV, data: Any, store: Path, **fit_params: Any) -> keepfit.Run:
+    plain = columns(search.fit(*data, **fit_params))
+    with keepfit.checkpoint(store, progress=False) as run:
+        search.fit(*data, **fit_params)
+    assert columns(search) == plain
+    assert run.notes == []
+    return run
+
+
+def score_outliers(estimator: Any, X: Any, y: Any = None) -> float:
+    return float(estimator.score_samples(X).sum())
+
+
+def scorers_for(estimator: Any) -> list[Any]:
+    if is_outlier_detector(estimator):
+        return [score_outliers]
+    if is_classifier(estimator):
+        return [None, {"loss": "neg_log_loss", "mcc": make_scorer(matthews_corrcoef)}]
+    return [None, ["neg_mean_absolute_error", "r2"]]
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_scores_are_equal_to_the_bit(name: str, tmp_path: Path) -> None:
+    estimator, grid, data = SEARCHES[name]
+    for number, scoring in enumerate(scorers_for(estimator)):
+        search = GridSearchCV(
+            estimator, grid, cv=3, scoring=scoring, refit=False, return_train_score=True, error_score="raise"
+        )
+        run = assert_shared_equals_plain(search, data(), tmp_path / f"{number}.db")
+        assert run.searches[0].fit_count < run.computed
+
+
+def score_by_names(estimator: Any, X: Any, y: Any) -> float:
+    """A scorer that sees everything there is on an estimator."""
+    return float(zlib.crc32(repr(sorted(vars(estimator))).encode()) + estimator.predict_proba(X)[0, 0])
+
+
+def test_a_callable_scorer_sees_a_stock_estimator(tmp_path: Path) -> None:
+    for number, name in enumerate(("random forest", "gradient boosting", "neighbours in iris by brute")):
+        estimator, grid, data = SEARCHES[name]
+        search = GridSearchCV(estimator, grid, scoring=score_by_names, refit=False)
+        run = assert_shared_equals_plain(search, data(), tmp_path / f"{number}.db")
+        assert run.searches[0].fit_count == 5
+
+
+def test_weights_of_rows_are_used(tmp_path: Path) -> None:
+    X, y = iris()
+    search = GridSearchCV(RandomForestClassifier(random_state=0), {"n_estimators": [2, 4, 6]}, refit=False)
+    run = assert_shared_equals_plain(search, (X, y), tmp_path / "s.db", sample_weight=np.linspace(0, 1, len(y)))
+    assert run.searches[0].fit_count == 5
+
+
+@pytest.mark.parametrize("form", [scipy.sparse.csr_matrix, pd.DataFrame, np.asfortranarray, lambda X: X.astype("f4")])
+def test_forms_of_data(form: Any, tmp_path: Path) -> None:
+    X, y = iris()
+    for number, name in enumerate(("random forest", "gradient boosting", "neighbours in iris by brute")):
+        estimator, grid, _ = SEARCHES[name]
+        search = GridSearchCV(estimator, grid, cv=3, refit=False, return_train_score=True)
+        run = assert_shared_equals_plain(search, (form(X), y), tmp_path / f"{number}.db")
+        assert run.searches[0].fit_count == 3
+
+
+def test_groups_are_what_workers_get(tmp_path: Path) -> None:
+    for number, name in enumerate(("random forest", "neighbours in iris by brute")):
+        estimator, grid, data = SEARCHES[name]
+        search = GridSearchCV(estimator, grid, cv=3, n_jobs=2, refit=False)
+        run = assert_shared_equals_plain(search, data(), tmp_path / f"{number}.db")
+        assert run.searches[0].fit_count == 3

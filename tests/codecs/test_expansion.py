@@ -1,0 +1,68 @@
+"""Small files of models with more parts than there is time for are refused; data of any shape are not."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
+from spoiling import assert_refused
+
+from keepfit import codecs
+from keepfit.errors import InvalidStateError
+
+
+def in_itself(sequence: Any) -> Any:
+    sequence.extend([sequence, sequence])
+    return sequence
+
+
+def by_way_of_a_tuple() -> list[Any]:
+    outer: list[Any] = []
+    outer.extend([(outer, 1), (outer,)])
+    return outer
+
+
+def by_way_of_an_array() -> Any:
+    array = np.empty(2, object)
+    array[:] = [[array], [array, array]]
+    return array
+
+
+SELF_HOLDING = {
+    "list": lambda: in_itself([]),
+    "deque": lambda: in_itself(deque()),
+    "a tuple between": by_way_of_a_tuple,
+    "an array between": by_way_of_an_array,
+}
+
+
+@pytest.mark.parametrize("kind", SELF_HOLDING)
+def test_a_model_with_numbers_that_hold_themselves_is_refused(kind: str) -> None:
+    """NumPy looks 64 levels deep for numbers: of a list that holds itself twice, for as long as 2**64 items take."""
+    model = LogisticRegression()
+    model.classes_ = SELF_HOLDING[kind]()
+    assert_refused(Pipeline([("last", model)]), InvalidStateError, "parts|contains itself")
+
+
+@pytest.mark.parametrize("kind", SELF_HOLDING)
+def test_data_that_hold_themselves_come_back_beside_a_model(kind: str) -> None:
+    back = codecs.decode(codecs.encode({"model": LogisticRegression(), "data": SELF_HOLDING[kind]()}))
+    assert type(back["model"]) is LogisticRegression
+
+
+def test_a_model_of_the_same_few_models_again_and_again_is_refused() -> None:
+    model: Any = LogisticRegression()
+    for _ in range(40):
+        model = Pipeline([("one", model), ("two", model)])
+    assert_refused(model, InvalidStateError, "most of them the same")
+
+
+def test_a_model_that_shares_parts_comes_back() -> None:
+    shared = LogisticRegression()
+    model = Pipeline([(str(number), shared) for number in range(1000)])
+    back = codecs.decode(codecs.encode(model))
+    assert back.steps[0][1] is back.steps[999][1]

@@ -1,0 +1,50 @@
+"""What is fuzzed: files of fitted estimators, each with the data that its methods are called on."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import exercise
+
+import battery
+from keepfit.artifact import to_bytes
+from keepfit.codecs import encode
+from keepfit.graph import Graph
+
+__all__ = ["Subject", "data_of", "subjects"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A fitted estimator to change: its label, its graph, its file, and data for its methods."""
+
+    label: str
+    graph: Graph
+    file: bytes
+    X: Any
+    y: Any
+
+
+def subject(label: str, estimator: Any, X: Any, y: Any) -> Subject:
+    """A fitted estimator as a subject."""
+    graph = encode(estimator)
+    return Subject(label, graph, to_bytes(graph, {}), X, y)
+
+
+def subjects(names: Collection[str] = (), *, variants: bool = False) -> Iterator[Subject]:
+    """The battery's fitted estimators (of these classes, where some are named); with `variants`, those too."""
+    for label, estimator, X in exercise.fitted(names):
+        yield subject(label, estimator, X, battery.data_for(estimator)[1])
+    if variants:
+        for label, estimator, X in exercise.more_fitted():
+            if not names or label.partition("-")[0] in names:
+                yield subject(label, estimator, X, battery.data_for(estimator)[1])
+
+
+def data_of(label: str) -> tuple[Any, Any]:
+    """X and y for the methods of a subject, from its label: nothing is fitted."""
+    estimator = exercise.unfitted(label.partition("-")[0])
+    X, y = battery.data_for(estimator)
+    return (exercise.variants_data() if "-variant" in label else X), y
