@@ -10,7 +10,7 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent / "tests"), str(Path(__file__).parent.parent / "tests" / "pickles")]
 
-from test_models import CONTAINERS, problems  # noqa: E402
+from test_estimators_converted import CONTAINERS, problems  # noqa: E402
 
 
 def main() -> int:

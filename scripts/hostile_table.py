@@ -20,8 +20,8 @@ TESTS = Path(__file__).parent.parent / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "pickles")]
 
 import hostile  # noqa: E402
+from test_estimators_converted import CONTAINERS  # noqa: E402
 from test_hostile import inspected  # noqa: E402
-from test_models import CONTAINERS  # noqa: E402
 
 import battery  # noqa: E402
 
