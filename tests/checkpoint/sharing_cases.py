@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.decomposition import PCA
 from sklearn.ensemble import (
     AdaBoostClassifier,
     AdaBoostRegressor,
@@ -21,7 +22,13 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
+from sklearn.feature_selection import SelectKBest, SelectPercentile, chi2
+from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
 
 NEIGHBOURS = {"n_neighbors": [1, 2, 3, 5, 8, 13, 30], "weights": ["uniform", "distance"]}
 COUNTS = {"n_estimators": [7, 2, 11, 5]}
@@ -73,6 +80,14 @@ def two_targets() -> tuple[Any, Any]:
     return X, np.column_stack([y, -y + X[:, 0]])
 
 
+def steps(*estimators: Any) -> Pipeline:
+    """A pipeline whose steps are named a, b, c."""
+    return Pipeline([(chr(ord("a") + number), one) for number, one in enumerate(estimators)])
+
+
+LEAVES = {"max_leaf_nodes": [2, 3, 7, 19, 200, None], "ccp_alpha": [0.0, 0.005, 0.02]}
+ALPHAS = {"alpha": [0.01, 1.0, 30.0, 1]}
+
 SEARCHES: dict[str, tuple[Any, dict[str, list[Any]], Any]] = {
     "random forest": (RandomForestClassifier(random_state=0), COUNTS, iris),
     "random forest, pruned": (RandomForestClassifier(random_state=0), {**COUNTS, "ccp_alpha": [0.0, 0.01]}, iris),
@@ -105,4 +120,44 @@ SEARCHES: dict[str, tuple[Any, dict[str, list[Any]], Any]] = {
     "neighbours, regression": (KNeighborsRegressor(), NEIGHBOURS, diabetes),
     "neighbours, regression with ties": (KNeighborsRegressor(), NEIGHBOURS, coarse),
     "neighbours, two targets": (KNeighborsRegressor(), NEIGHBOURS, two_targets),
+    "tree": (DecisionTreeClassifier(random_state=0, max_features=2), LEAVES, iris),
+    "tree, large": (DecisionTreeClassifier(random_state=0), LEAVES, digits),
+    "tree, regression": (DecisionTreeRegressor(random_state=0), LEAVES, diabetes),
+    "tree, random splits": (ExtraTreeClassifier(random_state=0), LEAVES, digits),
+    "gaussian bayes": (GaussianNB(), {"var_smoothing": [1e-9, 1e-3, 0.0001, 1.0]}, iris),
+    "multinomial bayes": (MultinomialNB(), ALPHAS, digits),
+    "bernoulli bayes": (BernoulliNB(), ALPHAS, digits),
+    "complement bayes": (ComplementNB(), ALPHAS, digits),
+    "categorical bayes": (CategoricalNB(min_categories=3), ALPHAS, coarse),
+    "scaled, then components, then vectors": (
+        steps(StandardScaler(), PCA(svd_solver="full"), SVC()),
+        {"b__n_components": [1, 4, 3], "c__C": [1.0, 10.0], "c__gamma": [0.1, 0.01]},
+        iris,
+    ),
+    "components by covariance, whitened, then vectors": (
+        steps(PCA(svd_solver="covariance_eigh", whiten=True), SVC()),
+        {"a__n_components": [1, 20, 3], "b__C": [1.0, 10.0]},
+        digits,
+    ),
+    "components, whitened": (
+        steps(PCA(svd_solver="full", whiten=True), DecisionTreeClassifier(random_state=0)),
+        {"a__n_components": [1, 20, 3], "b__max_leaf_nodes": [3, 9]},
+        digits,
+    ),
+    "components, seeded": (
+        steps(PCA(random_state=0), KNeighborsClassifier()),
+        {"a__n_components": [1, 3, 2], "b__n_neighbors": [1, 5]},
+        iris,
+    ),
+    "components alone": (PCA(svd_solver="full"), {"n_components": [1, 2, 4]}, iris),
+    "selected, then a forest": (
+        steps(SelectKBest(), RandomForestClassifier(random_state=0)),
+        {"a__k": [1, 3, 2], "b__n_estimators": [3, 1]},
+        iris,
+    ),
+    "selected by share": (
+        steps(SelectPercentile(chi2), "passthrough", GaussianNB()),
+        {"a__percentile": [10, 60.0], "c__var_smoothing": [1e-9, 1e-2]},
+        digits,
+    ),
 }

@@ -45,6 +45,8 @@ def score_outliers(estimator: Any, X: Any, y: Any = None) -> float:
 def scorers_for(estimator: Any) -> list[Any]:
     if is_outlier_detector(estimator):
         return [score_outliers]
+    if not hasattr(estimator, "predict"):
+        return [None]
     if is_classifier(estimator):
         return [None, {"loss": "neg_log_loss", "mcc": make_scorer(matthews_corrcoef)}]
     return [None, ["neg_mean_absolute_error", "r2"]]
@@ -58,7 +60,7 @@ def test_scores_are_equal_to_the_bit(name: str, tmp_path: Path) -> None:
             estimator, grid, cv=3, scoring=scoring, refit=False, return_train_score=True, error_score="raise"
         )
         run = assert_shared_equals_plain(search, data(), tmp_path / f"{number}.db")
-        assert run.searches[0].fit_count < run.computed
+        assert (run.searches[0].fit_count < run.computed) == ("vectors" not in name)
 
 
 def score_by_names(estimator: Any, X: Any, y: Any) -> float:

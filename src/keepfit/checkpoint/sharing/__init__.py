@@ -6,11 +6,14 @@ so that every prediction is equal to the bit; the guards are in the cases.
 
 from __future__ import annotations
 
+from keepfit.checkpoint.sharing.bayes_seam import DiscreteNaiveBayes, GaussianNaiveBayes
 from keepfit.checkpoint.sharing.boosting_seam import GradientBoosting, HistGradientBoosting
 from keepfit.checkpoint.sharing.case import Case
 from keepfit.checkpoint.sharing.forests_seam import AdaBoost, Bagging, Forest, IsolationForest
 from keepfit.checkpoint.sharing.group import Arrival, Differs, Group, Level, Member, evaluate_group, unfitted
 from keepfit.checkpoint.sharing.neighbours_seam import Neighbours
+from keepfit.checkpoint.sharing.transformers_seam import PCA, SelectKBest, SelectPercentile
+from keepfit.checkpoint.sharing.trees_seam import Tree
 
 __all__ = ["CASES", "Arrival", "Case", "Differs", "Group", "Level", "Member", "evaluate_group", "unfitted"]
 
@@ -31,4 +34,16 @@ CASES: dict[str, Case] = {
     "sklearn.ensemble._hist_gradient_boosting.gradient_boosting.HistGradientBoostingRegressor": HistGradientBoosting(),
     "sklearn.neighbors._classification.KNeighborsClassifier": Neighbours(),
     "sklearn.neighbors._regression.KNeighborsRegressor": Neighbours(),
+    "sklearn.tree._classes.DecisionTreeClassifier": Tree(),
+    "sklearn.tree._classes.DecisionTreeRegressor": Tree(),
+    "sklearn.tree._classes.ExtraTreeClassifier": Tree(),
+    "sklearn.tree._classes.ExtraTreeRegressor": Tree(),
+    "sklearn.naive_bayes.GaussianNB": GaussianNaiveBayes(),
+    "sklearn.naive_bayes.MultinomialNB": DiscreteNaiveBayes(),
+    "sklearn.naive_bayes.BernoulliNB": DiscreteNaiveBayes(),
+    "sklearn.naive_bayes.ComplementNB": DiscreteNaiveBayes(),
+    "sklearn.naive_bayes.CategoricalNB": DiscreteNaiveBayes(),
+    "sklearn.decomposition._pca.PCA": PCA(),
+    "sklearn.feature_selection._univariate_selection.SelectKBest": SelectKBest(),
+    "sklearn.feature_selection._univariate_selection.SelectPercentile": SelectPercentile(),
 }

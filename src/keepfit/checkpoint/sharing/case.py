@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Answers", "Case", "Refused", "attach", "give_state", "is_count", "is_seed"]
+__all__ = ["Answers", "Case", "Refused", "attach", "cloned", "give_state", "is_count", "is_seed"]
 
 
 class Refused(Exception):  # noqa: N818 - not an error: the task is done the plain way
@@ -46,6 +46,16 @@ class Case:
         """The unfitted estimator whose fit serves all of `kin`; it is cloned before it is fitted."""
         return max(kin, key=self.rank)
 
+    def fit(self, estimator: Any, X: Any, *y: Any, **params: Any) -> Any:
+        """Fit the prototype.
+
+        Returns
+        -------
+        object
+            What the candidates are taken from: the fitted estimator, or more.
+        """
+        return estimator.fit(X, *y, **params)
+
     def give(self, source: Any, target: Any) -> None:
         """Make a candidate what its own fit would make it.
 
@@ -58,7 +68,11 @@ class Case:
 
     def transformed(self, source: Any, target: Any, X: Any, y: Any) -> Any:
         """What ``fit_transform`` of the candidate would give, after `give`."""
-        raise NotImplementedError
+        attach(target, "fit", lambda *_, **__: target)
+        try:
+            return target.fit_transform(X, y)
+        finally:
+            del target.fit
 
     def answers(self, source: Any, kin: Sequence[Any]) -> Answers | None:
         """Predictions that build on each other; None if they cost little."""
@@ -79,6 +93,13 @@ def attach(target: Any, name: str, method: Callable[..., Any]) -> None:
 
     attached.__name__ = name
     setattr(target, name, attached)
+
+
+def cloned(estimator: Any, **parameters: Any) -> Any:
+    """An unfitted estimator with some parameters changed."""
+    from sklearn.base import clone
+
+    return clone(estimator).set_params(**parameters)
 
 
 def is_count(value: Any) -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.checkpoint.sharing.case import Answers, Case, attach, give_state, is_count, is_seed
+from keepfit.checkpoint.sharing.case import Answers, Case, attach, cloned, give_state, is_count, is_seed
 from keepfit.checkpoint.sharing.memory import Recall, RowsMemory
 
 __all__ = ["AdaBoost", "Bagging", "Forest", "IsolationForest"]
@@ -48,7 +48,7 @@ class Forest(Case):
     def prototype(self, kin: Sequence[Any]) -> Any:
         pruned = min(one.ccp_alpha for one in kin)
         alpha = pruned if all(one.ccp_alpha == pruned for one in kin) else 0.0
-        return _clone(kin[0], n_estimators=max(one.n_estimators for one in kin), ccp_alpha=alpha)
+        return cloned(kin[0], n_estimators=max(one.n_estimators for one in kin), ccp_alpha=alpha)
 
     def give(self, source: Any, target: Any) -> None:
         give_state(source, target)
@@ -59,12 +59,6 @@ class Forest(Case):
 
     def answers(self, source: Any, kin: Sequence[Any]) -> Answers | None:
         return _ForestAnswers()
-
-
-def _clone(estimator: Any, **parameters: Any) -> Any:
-    from sklearn.base import clone
-
-    return clone(estimator).set_params(**parameters)
 
 
 def _pruned(tree: Any, alpha: float) -> Any:

@@ -22,6 +22,7 @@ from typing import Any
 
 from keepfit.checkpoint.sharing.case import Answers, Case, Refused, attach
 from keepfit.checkpoint.sharing.memory import Recall, quietly
+from keepfit.checkpoint.sharing.split_seam import Split, goes_well, in_place_of
 from keepfit.checkpoint.warned import Warned, call
 
 __all__ = ["Arrival", "Differs", "Group", "Level", "Member", "evaluate_group", "unfitted"]
@@ -144,6 +145,7 @@ class _Evaluation:
         depth = max(len(member.levels) for member in group.members)
         self._fits = [_Slot() for _ in range(depth)]
         self._states = [_Slot() for _ in range(depth)]
+        self._split = Split()
         self._fit_s = 0.0  # of this task: its share of what is shared, without what it spent making that
 
     def results(self) -> Iterator[Arrival]:
@@ -169,6 +171,8 @@ class _Evaluation:
         function, args, kwargs = member.task
         estimator = args[0] if args else kwargs["estimator"]
         self._fit_s = 0.0
+        if self._group.remembers and goes_well(kwargs):
+            function = in_place_of(function, self._split.evaluate)
         hooks: dict[str, Any] = estimator.__dict__
         hooks["fit"] = _Fit(self, member, estimator)
         try:
@@ -222,11 +226,11 @@ class _Evaluation:
         kin = self._group.kin[level.fit]
         assert level.case is not None
         slot.name, slot.value, slot.answers = level.fit, None, None
-        source = clone(level.case.prototype(kin))
-        self._spend(slot, lambda: source.fit(X, *y, **params))
-        slot.value = source
+        case = level.case
+        unfitted_source = clone(case.prototype(kin))
+        slot.value = self._spend(slot, lambda: case.fit(unfitted_source, X, *y, **params))
         if self._group.remembers:
-            slot.answers = level.case.answers(source, kin)
+            slot.answers = case.answers(slot.value, kin)
 
     def _spend(self, slot: _Slot, work: Callable[[], Any]) -> Any:
         """Do what is shared. An error or a warning is each task's own."""
@@ -285,7 +289,10 @@ class _Fit:
 
     def __call__(self, X: Any, *y: Any, **params: Any) -> Any:
         del self.estimator.fit
-        self.evaluation.fit(self.member, self.estimator, X, *y, **params)
+        try:
+            self.evaluation.fit(self.member, self.estimator, X, *y, **params)
+        except Exception:  # its traceback is part of the result, so it must not lead through here
+            raise _Plain from None
         return self.estimator
 
 
