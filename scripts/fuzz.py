@@ -25,6 +25,8 @@ sys.path[:0] = [str(ROOT / part) for part in ("src", "tests", "tests/artifact", 
 def main() -> int:
     arguments = _arguments()
     warnings.simplefilter("ignore")
+    if arguments.score:
+        return _score()
     if arguments.replay:
         return _replay(arguments.replay)
     return _fuzz(arguments)
@@ -41,6 +43,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--findings", type=Path, default=ROOT / "fuzz-findings", help="folder to write findings to")
     parser.add_argument("--replay", type=Path, nargs="+", help="try kept files again instead")
+    parser.add_argument("--score", action="store_true", help="instead: how many harmful changes are refused")
     return parser.parse_args()
 
 
@@ -82,6 +85,22 @@ def _summary(total: Any, taken_s: float) -> str:
         f"{cases:,} cases, {total.accepted.total() / max(1, cases):.1%} accepted, {len(total.findings)} findings; "
         f"{total.cpu_s / 3600:.2f} CPU hours, {taken_s:,.0f} s, {cases / taken_s:,.0f} cases/s"
     )
+
+
+def _score() -> int:
+    import harmful
+
+    print(f"{'class':42}{'changes':>8}{'refused':>9}{'accepted':>10}{'of these harmful':>18}")
+    total = refused = harmed = 0
+    for score in harmful.scores():
+        total, refused, harmed = total + score.changes, refused + score.refused, harmed + len(score.harm)
+        accepted = len(score.accepted)
+        share = score.refused / score.changes
+        print(f"{score.label:42}{score.changes:8}{share:9.1%}{accepted:10}{len(score.harm):18}", flush=True)
+        for what, harm in score.harm.items():
+            print(f"  {what}: {harm}")
+    print(f"{'all':42}{total:8}{refused / total:9.1%}{total - refused:10}{harmed:18}")
+    return 1 if harmed else 0
 
 
 def _replay(files: list[Path]) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keepfit import codecs
-from keepfit.codecs import policy
+from keepfit.codecs import encoding, policy
 from keepfit.errors import KeepfitError
 from keepfit.graph import Graph
 
@@ -41,6 +41,7 @@ def careless_graph(obj: object) -> Graph:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policy, "check_excess", lambda name, state: None)
         patch.setattr(policy, "check_bound", lambda function, arguments: None)
+        patch.setattr(encoding, "check_expansion", lambda nodes: None)
         return codecs.encode(obj)
 
 

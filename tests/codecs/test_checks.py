@@ -452,8 +452,8 @@ def test_a_category_split_on_a_feature_or_a_bitset_that_is_not_there_is_refused(
             codecs.decode(spoiled_nodes(model, predictor_record_dtype(), node_field(field, value, split)))
 
 
-def test_what_is_filled_in_later_is_checked_when_it_is_there() -> None:
-    """A vocabulary that the file builds after its vectorizer is empty while the vectorizer is first looked at."""
+def test_a_model_whose_attribute_is_built_after_it_is_refused() -> None:
+    """A vocabulary that the file builds after its vectorizer is empty while the vectorizer is looked at."""
     graph = codecs.encode(fitted(CountVectorizer(), WORDS))
     vectorizer = graph.nodes.pop()
     vocabulary = next(n for n, node in enumerate(graph.nodes) if node.type == "dict")
@@ -463,9 +463,7 @@ def test_what_is_filled_in_later_is_checked_when_it_is_there() -> None:
     vectorizer.state["vocabulary_"] = Ref(last + 1)
     graph.nodes += [vectorizer, words]
     graph.roots["object"] = Ref(last)
-    assert codecs.decode(graph).vocabulary_["two"] == 4
-    words.items = [2**30 for _ in words.items]
-    with pytest.raises(InvalidStateError):
+    with pytest.raises(InvalidStateError, match="contains itself"):
         codecs.decode(graph)
 
 

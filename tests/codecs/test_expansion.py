@@ -7,9 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn import config_context
+from sklearn.cluster import Birch
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import VotingClassifier
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline
-from spoiling import assert_refused
+from sklearn.pipeline import FeatureUnion, Pipeline
+from spoiling import X, assert_refused, fitted
 
 from keepfit import codecs
 from keepfit.errors import InvalidStateError
@@ -45,7 +49,23 @@ def test_a_model_with_numbers_that_hold_themselves_is_refused(kind: str) -> None
     """NumPy looks 64 levels deep for numbers: of a list that holds itself twice, for as long as 2**64 items take."""
     model = LogisticRegression()
     model.classes_ = SELF_HOLDING[kind]()
-    assert_refused(Pipeline([("last", model)]), InvalidStateError, "parts|contains itself")
+    assert_refused(Pipeline([("last", model)]), InvalidStateError, "contains itself")
+
+
+@pytest.mark.parametrize("make", [Pipeline, FeatureUnion, VotingClassifier, ColumnTransformer])
+def test_a_model_that_is_a_part_of_itself_is_refused(make: Any) -> None:
+    """scikit-learn looks for tags in all parts, and goes on where one fails: for as long as 2**1000 parts take."""
+    model = make([])
+    vars(model)[next(iter(vars(model)))] = [("one", model, [0]), ("two", model, [1])]
+    assert_refused(model, InvalidStateError, "contains itself")
+
+
+def test_models_with_rings_in_them_come_back() -> None:
+    birch = fitted(Birch(threshold=0.1), X)
+    assert len(codecs.decode(codecs.encode(birch)).predict(X)) == len(X)
+    with config_context(enable_metadata_routing=True):
+        model = Pipeline([("last", LogisticRegression().set_fit_request(sample_weight=True))])
+        codecs.decode(codecs.encode(fitted(model)))
 
 
 @pytest.mark.parametrize("kind", SELF_HOLDING)

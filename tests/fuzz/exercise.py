@@ -24,13 +24,13 @@ _OF_X = (
     "predict", "predict_proba", "predict_log_proba", "decision_function", "score_samples", "transform", "apply",
     "decision_path", "kneighbors", "radius_neighbors", "kneighbors_graph", "radius_neighbors_graph", "mahalanobis",
     "perplexity", "predict_joint_log_proba", "reconstruct", "gibbs", "get_precision", "correct_covariance",
-    "staged_predict", "staged_predict_proba", "staged_decision_function", "staged_score", "sample_y",
+    "staged_predict", "staged_predict_proba", "staged_decision_function", "staged_score", "sample_y", "query",
 )  # fmt: skip
 #: Methods of nothing.
 _OF_NOTHING = (
     "kneighbors", "radius_neighbors", "sample", "get_feature_names_out", "get_support", "get_covariance",
     "get_precision", "get_stop_words", "get_n_leaves", "get_depth", "get_params", "sparsify", "densify",
-    "__sklearn_tags__", "get_indices",
+    "__sklearn_tags__", "get_indices", "toarray", "tocsc", "sum", "random_sample", "normal",
 )  # fmt: skip
 #: Methods that tell of a model; they take longer than all others together.
 _OF_ITSELF = ("get_metadata_routing", "__repr__", "_repr_html_inner")

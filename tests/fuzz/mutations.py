@@ -11,7 +11,7 @@ import numpy as np
 from keepfit.codecs.sklearn_seam import predictor_record_dtype, tree_node_dtype
 from keepfit.graph import PLAIN_DTYPES, Graph, Node, Ref
 
-__all__ = ["mutate"]
+__all__ = ["RECORDS", "copied", "mutate"]
 
 _INTS = (-1, -2, 0, 1, 2, 3, 7, 255, 256, 65_536, 2**31 - 1, 2**31, -(2**31), 2**32, 2**40, 2**63 - 1, -(2**63))
 _FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e308, -1e308, 5e-324, 1e9, 2.0**63)
@@ -24,7 +24,7 @@ _TYPE_NAMES = (
 )  # fmt: skip
 _RELEASES = ("1.9.1", "1.6.1", "1.7", "1.2", "99", "", "x", "1.9.1.dev0", "1." + "9" * 400)
 #: Structured dtypes whose fields are changed as what they are, not as octets.
-_RECORDS = {dtype.itemsize: dtype for dtype in (tree_node_dtype(), predictor_record_dtype())}
+RECORDS = {dtype.itemsize: dtype for dtype in (tree_node_dtype(), predictor_record_dtype())}
 _Random = random.Random
 
 
@@ -32,7 +32,7 @@ def mutate(
     graph: Graph, seed: int, donors: list[Graph], keep: frozenset[int] | None = None
 ) -> tuple[Graph, tuple[str, ...]]:
     """A copy of a graph with one to four changes, and what they are; with `keep`, only the changes of these numbers."""
-    copy = _copied(graph)
+    copy = copied(graph)
     notes = []
     for number in range(_Random(seed).choice((1, 1, 1, 1, 2, 2, 3, 4))):
         if keep is None or number in keep:
@@ -42,7 +42,7 @@ def mutate(
     return copy, tuple(notes)
 
 
-def _copied(graph: Graph) -> Graph:
+def copied(graph: Graph) -> Graph:
     nodes = [_copied_node(node) for node in graph.nodes]
     return Graph(dict(graph.roots), nodes, list(graph.arrays), list(graph.names), dict(graph.versions))
 
@@ -263,7 +263,7 @@ def _contents(array: Any, rng: _Random, graph: Graph) -> tuple[Any, str]:
     if not array.size:
         return array, "empty"
     target, field = array, ""
-    record = _RECORDS.get(array.shape[-1]) if array.dtype == np.uint8 and array.ndim == 2 else None
+    record = RECORDS.get(array.shape[-1]) if array.dtype == np.uint8 and array.ndim == 2 else None
     if record is not None and rng.random() < 0.9:
         field = rng.choice(record.names or ())
         target = array.reshape(-1).view(record)[field]

@@ -47,6 +47,15 @@ def test_files_that_did_harm_once_are_refused_or_do_no_harm() -> None:
     assert done.stdout.count(": no harm") == len(kept) > 0
 
 
+def test_deliberate_harm_to_native_fields_is_refused_or_does_none() -> None:
+    done = run("--score")
+    assert done.returncode == 0, done.stdout + done.stderr
+    changes, refused, _, harmful = done.stdout.splitlines()[-1].split()[1:]
+    assert int(changes) > 1300
+    assert float(refused.removesuffix("%")) > 95
+    assert harmful == "0"
+
+
 @pytest.fixture(scope="module")
 def kmeans() -> subjects.Subject:
     return subjects.subject("KMeans-0", KMeans(2, n_init=1, random_state=0).fit(X), X, None)

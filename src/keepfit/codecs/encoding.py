@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepfit.codecs.codec import GROUPED_BYTES_MAX, Codec, Reducing, as_record, class_name, find_codec
+from keepfit.codecs.expansion import check_expansion
 from keepfit.codecs.functions import CLASS
 from keepfit.codecs.inline import all_inline, is_inline
 from keepfit.codecs.naming import part_names, part_of
@@ -92,6 +93,7 @@ def encode(
             continue
         try:
             check_nesting(walk.nodes)
+            check_expansion(walk.nodes)
         except InvalidStateError as error:
             raise UnsupportedError(f"{error.message}; load would refuse them") from None
         versions = versions_of(node.type for node in walk.nodes)

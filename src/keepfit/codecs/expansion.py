@@ -7,13 +7,12 @@ estimators, and the containers in them, are counted with what they hold, each ti
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Collection
 from operator import countOf
 from typing import Any
 
 from keepfit.errors import InvalidStateError
-from keepfit.graph import Node, Ref, first_objects
+from keepfit.graph import Node, Ref
 
 __all__ = ["EXPANSION", "check_expansion"]
 
@@ -29,14 +28,13 @@ def check_expansion(nodes: list[Node]) -> None:
     Parameters
     ----------
     nodes : list of Node
-        The nodes of a graph. What refers ahead closes a cycle, which Python's own limit of recursion ends. NumPy has
-        none: of a list in itself, twice, it would make an array of 2**64 items. Such a sequence has parts without end.
+        The nodes of a graph.
 
     Raises
     ------
     InvalidStateError
         If an estimator has more than `EXPANSION` parts, each counted as often as it stands in another, and more than
-        ten times as many as there are objects in the graph.
+        ten times as many as there are objects in the graph; if a part of an estimator contains itself.
 
     Notes
     -----
@@ -47,57 +45,49 @@ def check_expansion(nodes: list[Node]) -> None:
     objects = sum(node.count for node in nodes)
     limit = max(EXPANSION, _SHARING * objects)
     parts: dict[int, int] = {}  # of objects that have any
-    endless = _in_themselves(nodes)
     first = 0
-    for number, node in enumerate(nodes):
-        if number in endless:
-            parts[first] = _MANY
-        elif node.array is None and node.type not in _WITHOUT_PARTS:
+    for node in nodes:
+        if node.array is None and node.type not in _WITHOUT_PARTS:
             most = _count(node, first, parts)
             if most > limit and node.type.startswith("sklearn."):
+                if most >= _ENDLESS:
+                    raise InvalidStateError(f"a {node.type} contains itself, or a part of it does; no fit makes one")
                 raise InvalidStateError(f"a {node.type} of more than {limit:,} parts, most of them the same ones again")
         first += node.count
 
 
-def _in_themselves(nodes: list[Node]) -> set[int]:
-    """The sequences that may hold themselves with nothing but sequences between."""
-    firsts = first_objects(nodes)
-    return {
-        number
-        for number, node in enumerate(nodes)
-        if node.type in _SEQUENCES
-        for value in node.items
-        if type(value) is Ref and value.index >= firsts[number]
-        if nodes[bisect_right(firsts, value.index) - 1].type in _SEQUENCES
+#: The parts of what contains itself. Python's limit of recursion ends no walk that tries the next part after an error,
+#: as that for the tags of estimators does, and NumPy has none: it makes 2**64 items of a list that holds itself twice.
+_ENDLESS = 2**62
+#: The leaves of a Birch stand in a ring, and what asks for metadata knows whom it asks for. No walk goes round by them.
+_RINGS = frozenset(
+    {
+        "sklearn.cluster._birch._CFNode", "sklearn.utils._metadata_requests.MetadataRequest",
+        "sklearn.utils._metadata_requests.MethodMetadataRequest",
     }
-
-
-#: What NumPy looks into for numbers, and a cycle may pass.
-_SEQUENCES = frozenset({"list", "tuple", "collections.deque", "numpy.ndarray", "numpy.matrix", "numpy.recarray"})
+)  # fmt: skip
 #: What refers to arrays and dtypes only; so does whatever has an array itself.
 _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
 
 
 def _count(node: Node, first: int, parts: dict[int, int]) -> int:
     """Note the parts of the objects of a node; gives the most that one of them has."""
-    common = 1 + _sum(parts, first, node.state.values()) + _sum(parts, first, node.items)
-    counts = [common] * node.count
+    ahead = 0 if node.type in _RINGS else _ENDLESS
+
+    def parts_of(values: Collection[Any]) -> int:
+        """How many parts some values are, each counted with all that it holds."""
+        if not countOf(map(type, values), Ref):
+            return 0
+        refs = [value.index for value in values if type(value) is Ref]
+        return sum([parts.get(index, 1) if index < first else ahead for index in refs])
+
+    counts = [1 + parts_of(node.state.values()) + parts_of(node.items)] * node.count
     for column in node.columns.values():
         if countOf(map(type, column), Ref):
             for place, value in enumerate(column):
-                if type(value) is Ref and value.index < first:
-                    counts[place] += parts.get(value.index, 1)
+                if type(value) is Ref:
+                    counts[place] += parts.get(value.index, 1) if value.index < first else ahead
     most = max(counts)
     if most > 1:
-        parts.update(zip(range(first, first + node.count), (min(count, _MANY) for count in counts), strict=True))
+        parts.update(zip(range(first, first + node.count), (min(count, _ENDLESS) for count in counts), strict=True))
     return most
-
-
-_MANY = 2**62
-
-
-def _sum(parts: dict[int, int], first: int, values: Collection[Any]) -> int:
-    """How many parts some values are, each counted with all that it holds."""
-    if not countOf(map(type, values), Ref):
-        return 0
-    return sum(parts.get(value.index, 1) for value in values if type(value) is Ref and value.index < first)
