@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests sklearn-tests long fuzz bench bench-checkpoint tables clean
+.PHONY: help demo test lint tests sklearn-tests long fuzz bench bench-checkpoint bench-search tables clean
 
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
@@ -18,6 +18,7 @@ help:
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
 	@echo "make bench             dump, load and size beside pickle, joblib and skops"
 	@echo "make bench-checkpoint  what checkpoint costs per task"
+	@echo "make bench-search      what sharing work saves in searches"
 	@echo "make tables            write the tables of scikit-learn's classes for the installed release"
 	@echo "make clean             remove .venv and caches"
 
@@ -74,6 +75,9 @@ bench: $(VENV)/bench-ready
 
 bench-checkpoint: $(VENV)/bench-ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/checkpoint_overhead.py
+
+bench-search: $(VENV)/bench-ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shared_work.py
 
 tables: $(VENV)/test-ready
 	$(BIN)/python scripts/make_tables.py

@@ -89,6 +89,8 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         Whether to show progress while a store is used; None shows it on a terminal as a bar, elsewhere as plain lines.
     metadata : dict of str to object, default=None
         Your own facts, kept beside each model in the store.
+    share : bool, default=True
+        Whether candidates share fits while a store is used, as for `keepfit.checkpoint`. Scores are equal either way.
 
     Attributes
     ----------
@@ -165,6 +167,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         verbose: int = 0,
         progress: bool | None = None,
         metadata: Mapping[str, Any] | None = None,
+        share: bool = True,
     ) -> None:
         self.models = models
         self.store = store
@@ -179,6 +182,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.progress = progress
         self.metadata = metadata
+        self.share = share
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The parameters, and with `deep` each estimator by its name and its parameters as ``name__parameter``.
@@ -254,7 +258,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         facts = {"cv": _text(splitter), "scoring": _text(self.scoring), **_shape(X), **(self.metadata or {})}
         found: dict[str, _Found] = {}
         failed: dict[str, ValueError] = {}
-        with opened(self.store, self.progress) as keeper:
+        with opened(self.store, self.progress, self.share) as keeper:
             for name in self.models:
                 search = self._search_of(name, splits)
                 try:

@@ -92,7 +92,7 @@ class Keeper:
 
 
 @contextlib.contextmanager
-def opened(place: str | os.PathLike[str] | Store | None, progress: bool | None) -> Iterator[Keeper]:
+def opened(place: str | os.PathLike[str] | Store | None, progress: bool | None, share: bool) -> Iterator[Keeper]:
     """A keeper for a store, inside `keepfit.checkpoint`; for None, one that keeps nothing."""
     if place is None:
         yield Keeper()
@@ -102,7 +102,7 @@ def opened(place: str | os.PathLike[str] | Store | None, progress: bool | None) 
 
     with contextlib.ExitStack() as stack:
         store = place if isinstance(place, Store) else stack.enter_context(Store(place))
-        yield Keeper(store, stack.enter_context(checkpoint(store, progress=progress)))
+        yield Keeper(store, stack.enter_context(checkpoint(store, progress=progress, share=share)))
 
 
 def plain(value: Any) -> Any:

@@ -130,7 +130,8 @@ class _Call:
             text = difference_text(parts, work.similar(parts))
             if text is not None:
                 self._journal.note(f"{self._label}: {text}")
-        self._search_id = work.begin(SearchRecord(self._kind, self._label, parts, len(self._tasks)))
+        shown = {"fits": str(planned.fit_count)} if planned.groups else {}
+        self._search_id = work.begin(SearchRecord(self._kind, self._label, {**parts, **shown}, len(self._tasks)))
         if results:
             work.reuse(self._search_id, [name for number in results if (name := self._names[number]) is not None])
         for result in results.values():

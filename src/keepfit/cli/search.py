@@ -45,6 +45,7 @@ Stopped at any moment, by Ctrl-C or worse, the same command goes on where it was
 @click.option("--n-jobs", type=int, metavar="N", help="Processes at once; -1 for one per core.")
 @click.option("--grid", "grids", multiple=True, metavar="MODEL.PARAMETER=VALUES", help="Try these values instead.")
 @click.option("--progress/--no-progress", default=None, help="Show progress.  [default: as suits the output]")
+@click.option("--share/--no-share", default=True, help="Let candidates share fits; scores are the same either way.")
 @click.option("--json", "as_json", is_flag=True, help="Write the result as JSON.")
 def command(data: str, target: str, store: str, cv: int, as_json: bool, **options: Any) -> None:
     """Search for the best model of each type.
@@ -110,6 +111,7 @@ def _search(prepared: Prepared, models: Any, cv: int, options: dict[str, Any], s
         scoring=options["scoring"] or DEFAULTS[prepared.task],
         n_jobs=options["n_jobs"],
         progress=options["progress"],
+        share=options["share"],
         metadata={
             "target": str(prepared.y.name),
             "task": prepared.task,

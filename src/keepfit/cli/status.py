@@ -26,7 +26,10 @@ Examples:
 @click.option("--failures", is_flag=True, help="Show what went wrong in fits that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
-    """Show the searches in STORE: how far they are, what was reused, what failed."""
+    """Show the searches in STORE: how far they are, what was reused, what failed.
+
+    FITS says how many models were fitted for all tasks, where candidates share them.
+    """
     from keepfit.cli.addresses import names_of, open_store
 
     with open_store(store) as opened:
@@ -44,13 +47,27 @@ def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
                 click.echo(f"keepfit status {store} --failures shows what went wrong")
 
 
-_HEADERS = ("search", "what", "target", "scorer", "state", "done", "of", "reused", "failed", "best fit", "last work")
+_HEADERS = (
+    "search",
+    "what",
+    "target",
+    "scorer",
+    "state",
+    "done",
+    "of",
+    "fits",
+    "reused",
+    "failed",
+    "best fit",
+    "last work",
+)
 
 
 def _row(one: SearchInfo, names: dict[str | None, str]) -> tuple[object, ...]:
     what = names.get(one.parts.get("estimator"), one.label)
     done = one.reused + one.computed
-    counts = (f"{done:,}", f"{one.task_count:,}", f"{one.reused:,}", f"{one.failed:,}")
+    fits = f"{int(one.parts['fits']):,}" if "fits" in one.parts else ""
+    counts = (f"{done:,}", f"{one.task_count:,}", fits, f"{one.reused:,}", f"{one.failed:,}")
     known = (names.get(one.parts.get("target")), names.get(one.parts.get("scorer")))
     return (one.id, what, *known, one.state, *counts, number(one.best_score), when(one.updated_at))
 

@@ -76,7 +76,8 @@ class SearchRecord:
     label : str
         For people: ``GridSearchCV over Pipeline``.
     parts : mapping of str to str
-        What the identity of its tasks is made of: the name of each part and its digest in hex.
+        What the identity of its tasks is made of: the name of each part and its digest in hex. Where tasks share fits,
+        also ``fits``: how many there are.
     task_count : int
         How many tasks it has, those that are reused included.
     """

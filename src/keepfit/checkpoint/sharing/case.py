@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Answers", "Case", "Refused", "attach", "cloned", "give_state", "is_count", "is_seed"]
+__all__ = ["Answers", "Case", "Plain", "Refused", "attach", "cloned", "give_state", "is_count", "is_seed"]
 
 
 class Refused(Exception):  # noqa: N818 - not an error: the task is done the plain way
     """What a fitted model, or the data, show only now: this candidate cannot be taken from the shared fit."""
+
+
+class Plain(BaseException):
+    """Do this task the plain way. It leaves scikit-learn's function, which catches exceptions, and is seen by none."""
 
 
 class Answers(Protocol):
@@ -86,10 +90,16 @@ def give_state(source: Any, target: Any) -> None:
 
 
 def attach(target: Any, name: str, method: Callable[..., Any]) -> None:
-    """Set a method on an instance, in the place of its class's and under its name."""
+    """Set a method on an instance, in the place of its class's and under its name.
+
+    The traceback of an error may become part of a result, so none may lead through here.
+    """
 
     def attached(*args: Any, **kwargs: Any) -> Any:
-        return method(*args, **kwargs)
+        try:
+            return method(*args, **kwargs)
+        except Exception:
+            raise Plain from None
 
     attached.__name__ = name
     setattr(target, name, attached)

@@ -4,7 +4,7 @@ Each task is evaluated by scikit-learn's own function, with all its arguments: s
 verbosity are scikit-learn's. Only the `fit` of its estimator is ours, set on the instance: the class's own `fit` runs
 with transformers that are fitted already (by way of a pipeline's ``memory``, which is public), and with a last step
 that takes its fitted state from a shared fit. Whatever does not go by the book, be it an error, a warning or a state
-that cannot be shared, ends in `_Plain`: the task is done again the plain way.
+that cannot be shared, ends in `Plain`: the task is done again the plain way.
 
 Tasks come in an order in which what is shared is met in one run, so one fitted state and one transformed input are held
 for each step, no more than a pipeline holds itself.
@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keepfit.checkpoint.sharing.case import Answers, Case, Refused, attach
+from keepfit.checkpoint.sharing.case import Answers, Case, Plain, Refused, attach
 from keepfit.checkpoint.sharing.memory import Recall, quietly
 from keepfit.checkpoint.sharing.split_seam import Split, goes_well, in_place_of
 from keepfit.checkpoint.warned import Warned, call
@@ -125,10 +125,6 @@ def evaluate_group(group: Group) -> list[Any] | str:
         return str(error)
 
 
-class _Plain(BaseException):
-    """Leaves scikit-learn's function, which catches exceptions: do this task the plain way."""
-
-
 @dataclass
 class _Slot:
     """What is held for one step: the last thing that was made, and what making it took."""
@@ -177,10 +173,12 @@ class _Evaluation:
         hooks["fit"] = _Fit(self, member, estimator)
         try:
             result, warned = call(function, args, kwargs)
-        except _Plain:
-            return call(*unfitted(member.task))
+        except Plain:
+            result = None  # and go on below, so that no error is handled while the task is done again
         finally:
             hooks.pop("fit", None)
+        if result is None:
+            return call(*unfitted(member.task))
         if "fit_time" in result:
             result["fit_time"] = max(0.0, result["fit_time"] + self._fit_s)
         return result, warned
@@ -210,12 +208,12 @@ class _Evaluation:
         if slot.name != level.fit:
             self._fit_source(member, at, X, *y, **params)
         if slot.value is None:
-            raise _Plain
+            raise Plain
         self._share(slot, level.fit)
         try:
             level.case.give(slot.value, target)
         except Refused:
-            raise _Plain from None
+            raise Plain from None
         if slot.answers is not None:
             slot.answers.attach(target)
 
@@ -238,9 +236,9 @@ class _Evaluation:
         try:
             found, warned = quietly(work)
         except Exception:
-            raise _Plain from None
+            raise Plain from None
         if warned:
-            raise _Plain
+            raise Plain
         slot.cost_s = time.perf_counter() - start_s
         self._fit_s -= slot.cost_s
         return found
@@ -260,7 +258,7 @@ class _Evaluation:
                 attach(made[1], "transform", Recall(made[1].transform))
             slot.value = made
         if slot.value is None:
-            raise _Plain
+            raise Plain
         self._share(slot, level.state)
         return slot.value
 
@@ -292,7 +290,7 @@ class _Fit:
         try:
             self.evaluation.fit(self.member, self.estimator, X, *y, **params)
         except Exception:  # its traceback is part of the result, so it must not lead through here
-            raise _Plain from None
+            raise Plain from None
         return self.estimator
 
 

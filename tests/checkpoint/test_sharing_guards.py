@@ -1,0 +1,239 @@
+"""What is not shared, what a shared search survives, and how its times are counted."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sharing_cases import digits, iris, steps
+from sharing_child import search as slow_search
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.datasets import load_iris
+from sklearn.decomposition import PCA
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingClassifier,
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    IsolationForest,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from test_sharing import columns
+
+import keepfit
+from keepfit.checkpoint.plan import plan
+from keepfit.checkpoint.sharing import CASES
+from keepfit.checkpoint.sharing.forests_seam import Forest
+from keepfit.errors import KeepfitWarning
+
+
+class MyForest(RandomForestClassifier):
+    """May do anything."""
+
+
+class MyScaler(TransformerMixin, BaseEstimator):
+    def fit(self, X: Any, y: Any = None) -> MyScaler:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        X *= 2
+        return X
+
+
+def double(X: Any) -> Any:
+    X *= 2
+    return X
+
+
+def planned(estimator: Any, grid: dict[str, list[Any]], **more: Any) -> Any:
+    """The plan for two splits of a grid with one parameter."""
+    (name, values), (X, y) = next(iter(grid.items())), iris()
+    splits = [(np.arange(100), np.arange(100, 150)), (np.arange(50, 150), np.arange(50))]
+    common = {"X": X, "y": y, "scorer": check_scoring(estimator, scoring="accuracy", allow_none=False), **more}
+    arguments = [
+        {**common, "estimator": estimator, "parameters": {name: value}, "train": train, "test": test}
+        for value in values
+        for train, test in splits
+    ]
+    tasks: list[Any] = [(None, (), one) for one in arguments]
+    return plan(range(len(tasks)), tasks, arguments, 1)
+
+
+COUNTS = {"n_estimators": [2, 3]}
+PLAIN: dict[str, tuple[Any, dict[str, list[Any]]]] = {
+    "no seed": (RandomForestClassifier(), COUNTS),
+    "a generator": (RandomForestClassifier(random_state=np.random.RandomState(0)), COUNTS),
+    "warm start": (RandomForestClassifier(random_state=0, warm_start=True), COUNTS),
+    "out-of-bag scores": (RandomForestClassifier(random_state=0, oob_score=True), COUNTS),
+    "messages": (RandomForestClassifier(random_state=0, verbose=1), COUNTS),
+    "a class of one's own": (MyForest(random_state=0), COUNTS),
+    "values that fail": (RandomForestClassifier(random_state=0), {"n_estimators": [0, -1]}),
+    "another parameter": (RandomForestClassifier(random_state=0), {"min_samples_leaf": [1, 2]}),
+    "bagging of a class of one's own": (BaggingClassifier(MyForest(), random_state=0), COUNTS),
+    "share of outliers": (IsolationForest(random_state=0, contamination=0.1), COUNTS),
+    "adaboost without seed": (AdaBoostClassifier(), COUNTS),
+    "early stopping": (GradientBoostingClassifier(random_state=0, n_iter_no_change=2), COUNTS),
+    "early stopping by histograms": (
+        HistGradientBoostingClassifier(random_state=0, early_stopping=True),
+        {"max_iter": [2, 3]},
+    ),
+    "depth": (DecisionTreeClassifier(random_state=0), {"max_depth": [1, 2]}),
+    "precomputed distances": (KNeighborsClassifier(metric="precomputed"), {"n_neighbors": [1, 2]}),
+    "weights by a function": (KNeighborsClassifier(weights=double), {"n_neighbors": [1, 2]}),
+    "logistic path": (LogisticRegression(), {"C": [1.0, 2.0]}),
+    "randomized components": (PCA(svd_solver="randomized", random_state=0), {"n_components": [1, 2]}),
+    "components that may draw": (PCA(), {"n_components": [1, 2]}),
+    "scaled in place": (steps(StandardScaler(copy=False), SVC()), {"b__C": [1.0, 2.0]}),
+    "a step of one's own": (steps(MyScaler(), SVC()), {"b__C": [1.0, 2.0]}),
+    "a function of one's own": (steps(FunctionTransformer(double), SVC()), {"b__C": [1.0, 2.0]}),
+    "a last step that draws": (steps(StandardScaler(), DecisionTreeClassifier()), {"b__max_depth": [1, 2]}),
+    "cached steps": (steps(StandardScaler(), SVC()).set_params(memory="nowhere"), {"b__C": [1.0, 2.0]}),
+    "steps that tell": (steps(StandardScaler(), SVC()).set_params(verbose=True), {"b__C": [1.0, 2.0]}),
+    "different first steps": (steps(StandardScaler(), SVC()), {"a__with_mean": [True, False]}),
+}
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_what_could_differ_goes_the_plain_way(name: str) -> None:
+    estimator, grid = PLAIN[name]
+    if not hasattr(estimator, "predict"):
+        estimator = steps(estimator, GaussianNB())
+        grid = {f"a__{key}": values for key, values in grid.items()}
+    found = planned(estimator, grid)
+    assert found.groups == []
+    assert found.single == [0, 1, 2, 3]
+
+
+def test_models_that_are_asked_for_are_fitted_one_by_one() -> None:
+    forest = RandomForestClassifier(random_state=0)
+    assert len(planned(forest, COUNTS).groups) == 2
+    assert planned(forest, COUNTS, return_estimator=True).groups == []
+
+
+def test_one_case_for_each_class_of_the_table() -> None:
+    for name in CASES:
+        module, _, kind = name.rpartition(".")
+        assert f"{getattr(__import__(module, fromlist=[kind]), kind).__module__}.{kind}" == name
+
+
+def test_share_false_gives_the_same_under_the_same_identities(store: Path) -> None:
+    search = GridSearchCV(RandomForestClassifier(random_state=0), {"n_estimators": [2, 4, 6]}, refit=False)
+    with keepfit.checkpoint(store, progress=False, share=False) as plain:
+        before = columns(search.fit(*iris()))
+    assert plain.searches[0].fit_count == plain.computed == 15
+    with keepfit.checkpoint(store, progress=False) as run:
+        assert columns(search.fit(*iris())) == before
+    assert run.reused == 15
+    search.set_params(param_grid={"n_estimators": [2, 4, 6, 8, 9]})
+    with keepfit.checkpoint(store, progress=False) as run:
+        search.fit(*iris())
+    assert (run.reused, run.computed, run.searches[0].fit_count) == (15, 10, 5)
+
+
+class WrongForest(Forest):
+    """Takes the last trees in the place of the first."""
+
+    def give(self, source: Any, target: Any) -> None:
+        super().give(source, target)
+        target.estimators_ = source.estimators_[-target.n_estimators :]
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_a_case_that_does_not_hold_is_found_out(n_jobs: int, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forest = RandomForestClassifier(random_state=0)
+    search = GridSearchCV(forest, {"n_estimators": [5, 9]}, scoring="neg_log_loss", n_jobs=n_jobs, refit=False)
+    plain = columns(search.fit(*digits()))
+    for name in list(CASES):
+        if "Forest" in name:
+            monkeypatch.setitem(CASES, name, WrongForest())
+    with (
+        pytest.warns(KeepfitWarning, match="done the plain way, since a shared fit gave another result"),
+        keepfit.checkpoint(store, progress=False) as run,
+    ):
+        assert columns(search.fit(*digits())) == plain
+    assert run.computed == 10
+    assert run.notes
+
+
+@pytest.fixture
+def killed(store: Path) -> int:
+    """A store whose search was killed in the middle of a group; gives how many tasks it holds."""
+    code = f"import sharing_child; sharing_child.run({str(store)!r})"
+    folder = Path(__file__).parent
+    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
+    try:
+        while (count := kept(store)) < 5:
+            assert child.poll() is None
+            time.sleep(0.02)
+    finally:
+        child.send_signal(signal.SIGKILL)
+        child.wait()
+    return max(count, kept(store))
+
+
+def kept(store: Path) -> int:
+    if not store.exists():
+        return 0
+    try:
+        with keepfit.Store(store) as opened:
+            return sum(one.computed for one in opened.work.searches())
+    except keepfit.KeepfitError:  # being made
+        return 0
+
+
+def test_killed_in_a_group_a_search_goes_on(killed: int, store: Path) -> None:
+    search = slow_search()
+    plain = columns(search.fit(*load_iris(return_X_y=True)))
+    with warnings.catch_warnings(), keepfit.checkpoint(store, progress=False) as run:
+        warnings.simplefilter(
+            "ignore"
+        )  # as in the process that was killed: a filter that raises is part of an identity
+        warnings.simplefilter("ignore")
+        assert columns(search.fit(*load_iris(return_X_y=True))) == plain
+    assert run.notes == []
+    assert run.reused >= killed >= 5
+    assert run.reused + run.computed == 90
+    assert 0 < run.searches[0].fit_count <= 3
+
+
+def test_shared_time_is_counted_once(store: Path) -> None:
+    search = GridSearchCV(RandomForestClassifier(random_state=0), {"n_estimators": [40, 20, 60]}, cv=3, refit=False)
+    start_s = time.perf_counter()
+    with keepfit.checkpoint(store, progress=False):
+        search.fit(*iris())
+    took_s = time.perf_counter() - start_s
+    times = 3 * (search.cv_results_["mean_fit_time"] + search.cv_results_["mean_score_time"])
+    assert times.min() > 0
+    assert times.sum() < took_s
+
+
+def test_a_fit_that_fails_tells_what_it_tells_alone(store: Path) -> None:
+    X, y = iris()
+    X = X.copy()
+    X[0, 0] = np.inf
+    search = GridSearchCV(RandomForestClassifier(random_state=0), COUNTS, cv=3, refit=False)
+    with warnings.catch_warnings(record=True) as alone:
+        warnings.simplefilter("always")
+        plain = columns(search.fit(X, y))
+    with warnings.catch_warnings(record=True) as inside, keepfit.checkpoint(store, progress=False) as run:
+        warnings.simplefilter("always")
+        assert columns(search.fit(X, y)) == plain
+    assert sorted(str(one.message) for one in inside) == sorted(str(one.message) for one in alone)
+    assert run.failed == 4
