@@ -202,9 +202,7 @@ def test_killed_in_a_group_a_search_goes_on(killed: int, store: Path) -> None:
     search = slow_search()
     plain = columns(search.fit(*load_iris(return_X_y=True)))
     with warnings.catch_warnings(), keepfit.checkpoint(store, progress=False) as run:
-        warnings.simplefilter(
-            "ignore"
-        )  # as in the process that was killed: a filter that raises is part of an identity
+        warnings.resetwarnings()  # as in the process that was killed: a filter that raises is part of an identity
         warnings.simplefilter("ignore")
         assert columns(search.fit(*load_iris(return_X_y=True))) == plain
     assert run.notes == []
