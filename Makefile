@@ -9,14 +9,17 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests sklearn-tests long fuzz bench bench-checkpoint bench-search tables clean
+.PHONY: help demo test lint tests sklearn-tests long fuzz fuzz-parsers bench bench-validation bench-checkpoint
+.PHONY: bench-search tables clean
 
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
 	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
 	@echo "make long              the long rigs: kill tests at 50 moments"
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
+	@echo "make fuzz-parsers      coverage-guided fuzzing of the parser of files, for ten minutes (atheris)"
 	@echo "make bench             dump, load and size beside pickle, joblib and skops"
+	@echo "make bench-validation  what validation costs of the time to load"
 	@echo "make bench-checkpoint  what checkpoint costs per task"
 	@echo "make bench-search      what sharing work saves in searches"
 	@echo "make tables            write the tables of scikit-learn's classes for the installed release"
@@ -70,8 +73,18 @@ FUZZ ?= --minutes 10
 fuzz: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py --variants $(FUZZ)
 
+$(VENV)/fuzz-ready: $(VENV)/test-ready
+	@$(PIP_INSTALL) -e '.[fuzz]'
+	@touch $@
+
+fuzz-parsers: $(VENV)/fuzz-ready
+	$(BIN)/python scripts/fuzz_parsers.py $(VENV)/parser-corpus -max_total_time=600 -rss_limit_mb=2048 -timeout=5
+
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/persistence.py
+
+bench-validation: $(VENV)/bench-ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/validation_cost.py
 
 bench-checkpoint: $(VENV)/bench-ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/checkpoint_overhead.py

@@ -327,3 +327,13 @@ def test_random_bytes_are_refused() -> None:
     for _ in range(2000):
         with pytest.raises(FormatError):
             artifact.read(generator.randbytes(generator.randrange(200)))
+
+
+@pytest.mark.parametrize("hidden", [b'"\xff"', b"[" * 5000 + b"]" * 5000], ids=["not UTF-8", "too deep"])
+def test_what_a_second_member_of_the_same_name_hides_is_refused(hidden: bytes) -> None:
+    """The parser skips it, and so must whoever explains what is wrong."""
+    file = example_bytes("worked")
+    header = header_of(file).encode()
+    assert header.count(b',"weights":') == 1
+    with pytest.raises(FormatError):
+        artifact.read(forge(header.replace(b',"weights":', b',"weights":%b,"weights":' % hidden), data_of(file)))

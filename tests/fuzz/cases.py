@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 from typing import Any
 
 import exercise
@@ -17,7 +17,7 @@ from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from watching import HONEST, Snapshot, watched
 
 import keepfit
-from keepfit import artifact, codecs
+from keepfit import artifact, codecs, inspection, pickles
 from keepfit.codecs.estimators import supported_releases
 from keepfit.codecs.versions import DISTRIBUTIONS, running_version
 
@@ -63,8 +63,9 @@ def _import_all() -> None:
     for package in (scipy, scipy.stats, scipy.special, np, keepfit):
         for name in dir(package):  # some are imported when they are first asked for
             getattr(package, name, None)
-    for module in iter_modules(codecs.__path__, "keepfit.codecs."):
-        import_module(module.name)
+    for package in (artifact, codecs, inspection, pickles):
+        for module in walk_packages(package.__path__, f"{package.__name__}."):
+            import_module(module.name)
     for encoding in ("utf-8-sig", "utf-16", "utf-32", "unicode_escape"):  # of JSON and of names
         "".encode(encoding)
     for distribution in DISTRIBUTIONS.values():

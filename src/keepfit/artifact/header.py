@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -374,5 +375,6 @@ def _name_that_stands_twice(text: bytes) -> str | None:
                 found.append(name)
             seen.add(name)
 
-    json.loads(text, object_pairs_hook=pairs, parse_int=str, parse_float=str)
+    with suppress(ValueError, RecursionError):  # what stands under a name that stands again has not been looked at
+        json.loads(text, object_pairs_hook=pairs, parse_int=str, parse_float=str)
     return found[0] if found else None
