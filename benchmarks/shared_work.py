@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.datasets import load_breast_cancer, load_digits, make_classification
 from sklearn.decomposition import PCA
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
@@ -52,7 +52,11 @@ def searches(data: dict[str, Any]) -> dict[str, list[tuple[Any, dict[str, list[A
             (GradientBoostingClassifier(**SEEDED), {"n_estimators": list(range(10, 501, 10))}, cancer)
         ],
         "scaler, components, vectors 6 x 8": [
-            (PCA_SVC, {"pca__n_components": [5, 10, 15, 20, 30, 40], "svc__C": np.logspace(-2, 2, 8).tolist()}, digits)
+            (
+                PCA_SVC,
+                {"pca__n_components": [5, 10, 15, 20, 30, 40], "svc__C": np.logspace(-2, 2, 8).tolist()},
+                data["wide"],
+            )
         ],
         "the demo": [
             (Pipeline([("scale", StandardScaler()), ("model", model)]), grid, cancer) for model, grid in DEMO.values()
@@ -98,7 +102,8 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", help="beginnings of the names of rows; all by default")
     parser.add_argument("--n-jobs", type=int, default=1)
     options = parser.parse_args()
-    data = {"digits": load_digits(return_X_y=True), "cancer": load_breast_cancer(return_X_y=True)}
+    wide = make_classification(n_samples=600, n_features=400, n_informative=20, random_state=0)
+    data = {"wide": wide, "digits": load_digits(return_X_y=True), "cancer": load_breast_cancer(return_X_y=True)}
     GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, n_jobs=options.n_jobs).fit(*data["cancer"])
     for name, found in searches(data).items():
         if not options.rows or name.startswith(tuple(options.rows)):

@@ -48,7 +48,8 @@ def scorers_for(estimator: Any) -> list[Any]:
     if not hasattr(estimator, "predict"):
         return [None]
     if is_classifier(estimator):
-        return [None, {"loss": "neg_log_loss", "mcc": make_scorer(matthews_corrcoef)}]
+        loss = "neg_log_loss" if hasattr(estimator, "predict_proba") else "f1_macro"
+        return [None, {"loss": loss, "mcc": make_scorer(matthews_corrcoef)}]
     return [None, ["neg_mean_absolute_error", "r2"]]
 
 
