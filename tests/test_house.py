@@ -43,6 +43,7 @@ RANKS = {
     "store": 5,
     "checkpoint": 6,
     "search": 7,
+    "serve": 7,
     "cli": 8,
 }
 ROOM_OF_MODULE = {
@@ -110,6 +111,12 @@ def test_imports_go_leftwards(module: str) -> None:
         other = room_of(name) if name.startswith("keepfit.") else None
         if other in RANKS and other != room:
             assert RANKS[other] < RANKS[room], f"{module} imports {name}"
+
+
+def test_serving_and_searching_never_meet() -> None:
+    for module in MODULES:
+        if room_of(module) == "serve":
+            assert not {room_of(name) for name in imported(module)} & {"checkpoint", "search"}, module
 
 
 def test_every_room_of_the_table_exists() -> None:

@@ -13,6 +13,7 @@ __all__ = [
     "KeepfitError",
     "KeepfitWarning",
     "PartNotFoundError",
+    "ServeError",
     "StoreError",
     "UnsupportedError",
     "UntrustedError",
@@ -84,6 +85,17 @@ class StoreError(KeepfitError):
 
 class CheckpointError(KeepfitError):
     """A search cannot be resumed or recorded."""
+
+
+class ServeError(KeepfitError):
+    """A request cannot be answered; `status` is the HTTP status that says so.
+
+    Attributes
+    ----------
+    status : int, default=500
+    """
+
+    status: int = 500
 
 
 class KeepfitWarning(UserWarning):

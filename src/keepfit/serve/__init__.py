@@ -1,0 +1,1 @@
+"""Models at work: the Open Inference Protocol over HTTP, with predictions in worker processes."""
