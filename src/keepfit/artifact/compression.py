@@ -212,6 +212,8 @@ def unpack(parts: Mapping[str, memoryview], packings: Mapping[str, Packed]) -> d
     UnsupportedError
         If there is no library for it.
     """
+    if not packings:
+        return {}
     unpacked = {}
     blocks: list[tuple[str, memoryview, NDArray[Any], Packed]] = []
     for name, packed in packings.items():

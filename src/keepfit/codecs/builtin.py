@@ -12,24 +12,28 @@ import numpy as np
 from keepfit.codecs.code import CODE
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
 from keepfit.codecs.functions import CLASS, FUNCTION
+from keepfit.codecs.long_lists import LONG_MIN, as_array, from_array
 from keepfit.errors import InvalidStateError
-from keepfit.graph import Node
+from keepfit.graph import INLINE_TYPES, Node
 
-__all__ = ["check_equal_hashes", "fill_mapping", "find", "ordered"]
+__all__ = ["check_equal_hashes", "dict_node", "fill_mapping", "find", "ordered"]
 
 
 class _List(CyclicCodec):
     groups = True
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        return Node("list", items=obj)
+        array = as_array(obj)
+        return Node("list", items=obj) if array is None else Node("list", array=array)
 
     def new(self, node: Node, context: Building) -> Any:
         return []
 
     def fill(self, obj: Any, node: Node, context: Building) -> None:
         check_fields(node)
-        obj.extend(node.items)
+        if node.array is not None and node.items:
+            raise InvalidStateError("a list stands as its items or as an array")
+        obj.extend(node.items if node.array is None else from_array(node.array))
 
 
 class _Tuple(Codec):
@@ -47,7 +51,7 @@ class _Dict(CyclicCodec):
     groups = True
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        return Node("dict", items=list(obj.values()), keys=list(obj))
+        return dict_node(list(obj), list(obj.values()))
 
     def new(self, node: Node, context: Building) -> Any:
         return {}
@@ -55,6 +59,21 @@ class _Dict(CyclicCodec):
     def fill(self, obj: Any, node: Node, context: Building) -> None:
         check_fields(node)
         fill_mapping(obj, node, context)
+
+
+class _LongDict(Codec):
+    """A dict of many strings to plain values: two lists, which are arrays where they are of one type."""
+
+    groups = True
+
+    def build(self, node: Node, context: Building) -> Any:
+        keys, values = check_fields(node, keys=list, values=list)
+        if set(map(type, keys)) != {str} or len(keys) != len(values):
+            raise InvalidStateError("a dict of two lists has text for keys, and as many values")
+        built = dict(zip(keys, values, strict=True))
+        if len(built) != len(keys):
+            raise InvalidStateError("two keys of a mapping are equal")
+        return built
 
 
 class _Set(CyclicCodec):
@@ -187,6 +206,7 @@ _CODECS: dict[str, Codec] = {
     "function": FUNCTION,
     "int": _Int(),
     "list": _List(),
+    "long_dict": _LongDict(),
     "range": _Range(),
     "set": _Set(),
     "slice": _Slice(),
@@ -199,6 +219,13 @@ _CODECS: dict[str, Codec] = {
 def find(name: str) -> Codec | None:
     """The codec of a builtin type."""
     return _CODECS.get(name)
+
+
+def dict_node(keys: list[Any], values: list[Any]) -> Node:
+    """The live node of a dict."""
+    if len(keys) >= LONG_MIN and set(map(type, keys)) == {str} and INLINE_TYPES.issuperset(map(type, values)):
+        return Node("long_dict", {"keys": keys, "values": values})
+    return Node("dict", items=values, keys=keys)
 
 
 def fill_mapping(obj: Any, node: Node, context: Building) -> None:

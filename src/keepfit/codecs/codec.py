@@ -180,7 +180,7 @@ def from_record(node: Node) -> Node:
     InvalidStateError
         If the fields of a list or tuple are not its places.
     """
-    if node.type not in _RECORDS:
+    if node.type not in _RECORDS or node.array is not None:
         return node
     if node.type == "dict":
         return Node(node.type, keys=list(node.state), items=list(node.state.values()))

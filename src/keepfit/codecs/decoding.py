@@ -13,7 +13,7 @@ from keepfit.codecs.expansion import check_expansion
 from keepfit.codecs.nesting import check_nesting
 from keepfit.codecs.versions import migrate
 from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError
-from keepfit.graph import LIMITS, Graph, Limits, Node, Ref, first_objects
+from keepfit.graph import LIMITS, Graph, Limits, Node, Outline, Ref, first_objects
 
 __all__ = ["decode", "path_of", "untrusted_types"]
 
@@ -24,6 +24,8 @@ _MISFITS = (
 )  # fmt: skip
 
 
+#: Types whose nodes name what is trusted, or is not.
+_NAMING = frozenset({"class", "function"})
 #: Names that an error spells out; it carries all of them in ``names``.
 _LISTED = 20
 
@@ -69,10 +71,11 @@ def decode(
     opened = trusted_names(trusted)
     codecs = _codecs(graph, opened, allow)
     graph = migrate(graph)
-    check_nesting(graph.nodes)
-    check_expansion(graph.nodes)
+    outline = Outline(graph.nodes)
+    check_nesting(outline)
+    check_expansion(outline)
     building = Building(graph.versions, opened, allow, limits, changes if changes is not None else [])
-    return _Construction(graph, codecs, building).root(root)
+    return _Construction(graph, outline, codecs, building).root(root)
 
 
 def untrusted_types(graph: Graph) -> dict[str, str]:
@@ -91,7 +94,7 @@ def untrusted_types(graph: Graph) -> dict[str, str]:
 def _needed_name(node: Node) -> str | None:
     if node.type == "code":
         return None  # opened by allow=, not by trust
-    if node.type in ("function", "class"):
+    if node.type in _NAMING:
         from keepfit.codecs.functions import is_known
 
         name = node.state.get("name")
@@ -101,7 +104,8 @@ def _needed_name(node: Node) -> str | None:
 
 def _codecs(graph: Graph, opened: Mapping[str, Any], allow: Collection[str]) -> dict[str, Codec]:
     codecs: dict[str, Codec] = {}
-    for name in {node.type for node in graph.nodes}:
+    types = {node.type for node in graph.nodes}
+    for name in types:
         codec = find_codec(name)
         if codec is None and name in opened:
             codec = CustomCodec(opened[name])
@@ -112,7 +116,9 @@ def _codecs(graph: Graph, opened: Mapping[str, Any], allow: Collection[str]) -> 
             "the file holds code, which would run. If you know and trust who wrote it, pass allow={'code'}",
             path=path_of(graph, first_objects(graph.nodes)[[node.type for node in graph.nodes].index("code")]),
         )
-    missing = {name: place for name, place in untrusted_types(graph).items() if name not in opened}
+    missing: dict[str, str] = {}
+    if len(codecs) < len(types) or not _NAMING.isdisjoint(types):
+        missing = {name: place for name, place in untrusted_types(graph).items() if name not in opened}
     if missing:
         names = tuple(missing)
         listed = "; ".join(f"{name} at {missing[name] or 'the top'}" for name in names[:_LISTED])
@@ -134,11 +140,12 @@ def _what_to_pass(names: Sequence[str]) -> str:
 
 
 class _Construction:
-    def __init__(self, graph: Graph, codecs: Mapping[str, Codec], building: Building) -> None:
+    def __init__(self, graph: Graph, outline: Outline, codecs: Mapping[str, Codec], building: Building) -> None:
         self._graph = graph
+        self._refs = outline.refs
         self._codecs = codecs
         self._building = building
-        self._firsts = first_objects(graph.nodes)
+        self._firsts = outline.firsts
         self._built: list[Any] = []
         self._early: set[int] = set()
         self._sizes: dict[int, int] = {}
@@ -152,14 +159,15 @@ class _Construction:
         nodes, firsts = self._graph.nodes, self._firsts
         wanted = None if len(self._graph.roots) == 1 else self._reachable(value.index)
         built = self._built = [None] * (firsts[-1] + nodes[-1].count)
-        for number, (first, node) in enumerate(zip(firsts, nodes, strict=True)):
+        for number, (first, node, refs) in enumerate(zip(firsts, nodes, self._refs, strict=True)):
             if wanted is not None and not wanted[number]:
                 continue
             try:
+                live = self._live(first, node) if refs else self._alone(node)
                 if node.count == 1:
-                    built[first] = self._build(first, node)
+                    built[first] = self._build(first, live)
                 else:
-                    built[first : first + node.count] = self._build_group(first, node)
+                    built[first : first + node.count] = self._build_group(first, live)
             except KeepfitError as error:
                 error.path = error.path or path_of(self._graph, first)
                 raise
@@ -185,9 +193,8 @@ class _Construction:
                     message = f"the contents of this {node.type} do not fit: {type(error).__name__}: {error}"
                     raise InvalidStateError(message, path=path_of(self._graph, index)) from error
 
-    def _build(self, first: int, node: Node) -> Any:
-        codec = self._codecs[node.type]
-        live = self._live(first, node)
+    def _build(self, first: int, live: Node) -> Any:
+        codec = self._codecs[live.type]
         if first in self._early:
             assert isinstance(codec, CyclicCodec)
             obj = self._built[first]
@@ -195,17 +202,14 @@ class _Construction:
             return obj
         return codec.build(live, self._building)
 
-    def _build_group(self, first: int, node: Node) -> list[Any]:
-        codec = self._codecs[node.type]
-        live = self._live(first, node)
-        live.count, live.lengths = node.count, node.lengths
-        live.columns = {name: self._values(first, column) for name, column in node.columns.items()}
+    def _build_group(self, first: int, live: Node) -> list[Any]:
+        codec = self._codecs[live.type]
         if not codec.groups:
-            raise InvalidStateError(f"objects of type {node.type} do not stand in groups")
-        early = self._early.intersection(range(first, first + node.count)) if self._early else ()
+            raise InvalidStateError(f"objects of type {live.type} do not stand in groups")
+        early = self._early.intersection(range(first, first + live.count)) if self._early else ()
         if not early:
             objects = codec.build_group(live, self._building)
-            assert len(objects) == node.count
+            assert len(objects) == live.count
             return objects
         assert isinstance(codec, CyclicCodec)
         objects = []
@@ -215,28 +219,26 @@ class _Construction:
             objects.append(obj)
         return objects
 
+    def _alone(self, node: Node) -> Node:
+        """The live node of one that refers to no object."""
+        array = None if node.array is None else self._graph.arrays[node.array]
+        return Node(node.type, node.state, node.items, node.keys, array, node.count, node.columns, node.lengths)
+
     def _live(self, first: int, node: Node) -> Node:
-        built, values = self._built, self._values
-        state, items, keys = node.state, node.items, node.keys
-        live = Node(node.type)
-        if state:
-            if countOf(map(type, state.values()), Ref):
-                state = {
-                    name: (built[value.index] if value.index < first else self._ahead(value))
-                    if type(value) is Ref
-                    else value
-                    for name, value in state.items()
-                }
-            live.state = state
-        if items:
-            live.items = values(first, items)
+        live = self._alone(node)
+        state = {
+            name: self._object(first, value) if type(value) is Ref else value for name, value in node.state.items()
+        }
+        live.state = state
+        if node.items:
+            live.items = self._values(first, node.items)
             if node.type in ("set", "frozenset"):
-                self._check_hashable(items)
-        if keys:
-            live.keys = values(first, keys)
-            self._check_hashable(keys)
-        if node.array is not None:
-            live.array = self._graph.arrays[node.array]
+                self._check_hashable(node.items)
+        if node.keys:
+            live.keys = self._values(first, node.keys)
+            self._check_hashable(node.keys)
+        if node.columns:
+            live.columns = {name: self._values(first, column) for name, column in node.columns.items()}
         return live
 
     def _values(self, first: int, values: list[Any]) -> list[Any]:
@@ -247,6 +249,9 @@ class _Construction:
             (built[value.index] if value.index < first else self._ahead(value)) if type(value) is Ref else value
             for value in values
         ]
+
+    def _object(self, first: int, ref: Ref) -> Any:
+        return self._built[ref.index] if ref.index < first else self._ahead(ref)
 
     def _ahead(self, ref: Ref) -> Any:
         """What a ref to a later object, or to the object itself, stands for: made early, filled in its turn."""
@@ -276,7 +281,7 @@ class _Construction:
         while stack:
             at = stack[-1]
             number = bisect_right(self._firsts, at) - 1
-            refs = [ref.index for ref in _refs(self._graph.nodes[number])]
+            refs = self._refs[number]
             missing = [i for i in refs if i not in sizes and i < self._firsts[number]]
             if missing:
                 stack.extend(missing)
@@ -294,19 +299,12 @@ class _Construction:
         seen[first] = 1
         stack = [first]
         while stack:
-            for ref in _refs(nodes[stack.pop()]):
-                number = bisect_right(firsts, ref.index) - 1
+            for index in self._refs[stack.pop()]:
+                number = bisect_right(firsts, index) - 1
                 if not seen[number]:
                     seen[number] = 1
                     stack.append(number)
         return seen
-
-
-def _refs(node: Node) -> Iterable[Ref]:
-    for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
-        for value in values:
-            if type(value) is Ref:
-                yield value
 
 
 def path_of(graph: Graph, index: int) -> str:

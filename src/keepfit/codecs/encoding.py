@@ -17,7 +17,7 @@ from keepfit.codecs.naming import part_names, part_of
 from keepfit.codecs.nesting import check_nesting
 from keepfit.codecs.versions import versions_of
 from keepfit.errors import InvalidStateError, KeepfitError, UnsupportedError
-from keepfit.graph import Graph, Node, Ref
+from keepfit.graph import Graph, Node, Outline, Ref
 
 __all__ = ["View", "encode"]
 
@@ -92,8 +92,9 @@ def encode(
                 problems.clear()
             continue
         try:
-            check_nesting(walk.nodes)
-            check_expansion(walk.nodes)
+            outline = Outline(walk.nodes)
+            check_nesting(outline)
+            check_expansion(outline)
         except InvalidStateError as error:
             raise UnsupportedError(f"{error.message}; load would refuse them") from None
         versions = versions_of(node.type for node in walk.nodes)

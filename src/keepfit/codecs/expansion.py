@@ -7,12 +7,10 @@ estimators, and the containers in them, are counted with what they hold, each ti
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from operator import countOf
-from typing import Any
 
 from keepfit.errors import InvalidStateError
-from keepfit.graph import Node, Ref
+from keepfit.graph import Node, Outline, Ref
 
 __all__ = ["EXPANSION", "check_expansion"]
 
@@ -22,13 +20,13 @@ EXPANSION = 100_000
 _SHARING = 10
 
 
-def check_expansion(nodes: list[Node]) -> None:
+def check_expansion(outline: Outline) -> None:
     """Refuse graphs of estimators that make up far more parts than they have objects.
 
     Parameters
     ----------
-    nodes : list of Node
-        The nodes of a graph.
+    outline : Outline
+        Of a graph.
 
     Raises
     ------
@@ -40,20 +38,19 @@ def check_expansion(nodes: list[Node]) -> None:
     -----
     Cost is linear in the size of the graph.
     """
-    if not any(node.type.startswith("sklearn.") for node in nodes):
-        return
+    nodes = outline.nodes
+    if outline.is_tree or not any(node.type.startswith("sklearn.") for node in nodes):
+        return  # a tree has as many parts as objects
     objects = sum(node.count for node in nodes)
     limit = max(EXPANSION, _SHARING * objects)
     parts: dict[int, int] = {}  # of objects that have any
-    first = 0
-    for node in nodes:
-        if node.array is None and node.type not in _WITHOUT_PARTS:
-            most = _count(node, first, parts)
+    for first, node, refs in zip(outline.firsts, nodes, outline.refs, strict=True):
+        if refs and node.array is None and node.type not in _WITHOUT_PARTS:
+            most = _count(node, first, refs, parts)
             if most > limit and node.type.startswith("sklearn."):
                 if most >= _ENDLESS:
                     raise InvalidStateError(f"a {node.type} contains itself, or a part of it does; no fit makes one")
                 raise InvalidStateError(f"a {node.type} of more than {limit:,} parts, most of them the same ones again")
-        first += node.count
 
 
 #: The parts of what contains itself. Python's limit of recursion ends no walk that tries the next part after an error,
@@ -70,24 +67,19 @@ _RINGS = frozenset(
 _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
 
 
-def _count(node: Node, first: int, parts: dict[int, int]) -> int:
+def _count(node: Node, first: int, refs: list[int], parts: dict[int, int]) -> int:
     """Note the parts of the objects of a node; gives the most that one of them has."""
     ahead = 0 if node.type in _RINGS else _ENDLESS
-
-    def parts_of(values: Collection[Any]) -> int:
-        """How many parts some values are, each counted with all that it holds."""
-        if not countOf(map(type, values), Ref):
-            return 0
-        refs = [value.index for value in values if type(value) is Ref]
-        return sum([parts.get(index, 1) if index < first else ahead for index in refs])
-
-    counts = [1 + parts_of(node.state.values()) + parts_of(node.items)] * node.count
+    if node.count == 1:
+        count = 1 + sum([parts.get(index, 1) if index < first else ahead for index in refs])
+        parts[first] = min(count, _ENDLESS)
+        return count
+    common = [value.index for value in node.state.values() if type(value) is Ref]
+    counts = [1 + sum([parts.get(index, 1) if index < first else ahead for index in common])] * node.count
     for column in node.columns.values():
         if countOf(map(type, column), Ref):
             for place, value in enumerate(column):
                 if type(value) is Ref:
                     counts[place] += parts.get(value.index, 1) if value.index < first else ahead
-    most = max(counts)
-    if most > 1:
-        parts.update(zip(range(first, first + node.count), (min(count, _ENDLESS) for count in counts), strict=True))
-    return most
+    parts.update(zip(range(first, first + node.count), (min(count, _ENDLESS) for count in counts), strict=True))
+    return max(counts)

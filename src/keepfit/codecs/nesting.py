@@ -8,11 +8,9 @@ thousand of them, each inside the next, exhaust the stack and end the process. T
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from itertools import accumulate
 
 from keepfit.errors import InvalidStateError
-from keepfit.graph import Node, Ref
+from keepfit.graph import Outline
 
 __all__ = ["DEPTH", "check_nesting"]
 
@@ -30,13 +28,13 @@ _NESTED = frozenset(
 _ARRAYS = frozenset({"numpy.ndarray", "numpy.matrix", "numpy.recarray", "numpy.scalar"})
 
 
-def check_nesting(nodes: Sequence[Node]) -> None:
+def check_nesting(outline: Outline) -> None:
     """Refuse graphs in which objects of such types lie too deep inside each other.
 
     Parameters
     ----------
-    nodes : sequence of Node
-        The nodes of a graph. Those of other types between two of these start a new count.
+    outline : Outline
+        Of a graph. Nodes of other types between two of these start a new count.
 
     Raises
     ------
@@ -48,19 +46,15 @@ def check_nesting(nodes: Sequence[Node]) -> None:
     -----
     Cost is linear in the nodes of these types and what they refer to.
     """
-    if not any(node.type in _NESTED for node in nodes):
-        return
-    firsts = list(accumulate((node.count for node in nodes), initial=0))
+    nodes, firsts = outline.nodes, outline.firsts
     depths: dict[int, int] = {}
     ahead = 0
-    for number, node in enumerate(nodes):
+    for number, (node, refs) in enumerate(zip(nodes, outline.refs, strict=True)):
         if node.type not in _NESTED:
             continue
         depth = 1
-        for value in (*node.state.values(), *node.items, *node.keys):
-            if type(value) is not Ref:
-                continue
-            target = bisect_right(firsts, value.index) - 1
+        for index in refs:
+            target = bisect_right(firsts, index) - 1
             if target < number:
                 depth = max(depth, depths.get(target, 0) + 1)
             elif node.type in _ARRAYS and nodes[target].type in _ARRAYS:

@@ -73,16 +73,23 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
     InvalidStateError
         If the object would take more memory or time for a row than any honest one does.
     """
+    reads_text = "sklearn.feature_extraction" in name
+    if (
+        not reads_text
+        and name != "functools.partial"
+        and all(_is_harmless(found, state[found]) for found in LOOKED_AT & state.keys())
+    ):
+        return state
     changed: dict[str, Any] = {}
     if "paths" not in context.allow:
         if state.get("memory") is not None:
             changed["memory"] = None
-        if state.get("input", "content") != "content" and "sklearn.feature_extraction" in name:
+        if reads_text and state.get("input", "content") != "content":
             raise UntrustedError(
                 f"{name} reads the files that its input names (input={state['input']!r}). "
                 "If you trust the model with that, pass allow={'paths'}"
             )
-    if "sklearn.feature_extraction" in name:
+    if reads_text:
         _check_words(name, state, context)
     for parameter, most, least in (("n_jobs", N_JOBS_MAX, 1), ("verbose", VERBOSE_MAX, 0)):
         value = state.get(parameter)
@@ -96,6 +103,13 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
             context.changes.append(f"{name}: {parameter} was set to {value!r}")
         state = {**state, **changed}
     return state
+
+
+def _is_harmless(found: str, value: Any) -> bool:
+    """Whether a value is one of those that nearly all parameters have which are looked at, and none is refused for."""
+    if value is None or (type(value) is dict and not value):
+        return True
+    return found != "memory" and type(value) in (bool, int) and 0 <= value <= 1
 
 
 def _check_words(name: str, state: dict[str, Any], context: Building) -> None:

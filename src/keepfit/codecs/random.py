@@ -41,9 +41,7 @@ class _BitGenerator(Codec):
         raw = self._raw(Node(node.type, {name: node.state[name] for name in node.state if name != "seed_seq"}))
         if "seed_seq" not in node.state:
             raise InvalidStateError(f"a {node.type} has the field seed_seq")
-        made = self._cls(np.random.SeedSequence(0) if seed_seq is None else seed_seq)
-        if seed_seq is None:
-            made = self._without_seed_sequence()
+        made = self._without_seed_sequence() if seed_seq is None else self._cls(seed_seq)
         made.state = {"bit_generator": self._cls.__name__, **raw}
         return made
 
@@ -166,8 +164,8 @@ class _RandomState(Codec):
         if has_gauss not in (0, 1) or not math.isfinite(gauss):
             raise InvalidStateError("the spare normal of a RandomState is a finite number")
         made = np.random.RandomState(bit_generator)
-        raw = made.get_state(legacy=False)
-        made.set_state({**raw, "has_gauss": has_gauss, "gauss": gauss})
+        if has_gauss or gauss or math.copysign(1, gauss) < 0:  # a new one has none, and its spare is 0.0
+            made.set_state({**made.get_state(legacy=False), "has_gauss": has_gauss, "gauss": gauss})
         return made
 
 

@@ -22,11 +22,13 @@ from keepfit.graph.nodes import (
     PLAIN_DTYPES,
     Graph,
     Node,
+    Outline,
     Packed,
     Ref,
     Value,
     first_objects,
     from_json,
+    refs_of,
     to_json,
 )
 
@@ -37,10 +39,12 @@ __all__ = [
     "Graph",
     "Limits",
     "Node",
+    "Outline",
     "Packed",
     "Ref",
     "Value",
     "first_objects",
     "from_json",
+    "refs_of",
     "to_json",
 ]

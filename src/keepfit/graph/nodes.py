@@ -19,11 +19,13 @@ __all__ = [
     "PLAIN_DTYPES",
     "Graph",
     "Node",
+    "Outline",
     "Packed",
     "Ref",
     "Value",
     "first_objects",
     "from_json",
+    "refs_of",
     "to_json",
 ]
 
@@ -290,6 +292,57 @@ def first_objects(nodes: list[Node]) -> list[int]:
     return [0, *accumulate(node.count for node in nodes)][:-1] if nodes else []
 
 
+def refs_of(node: Node) -> list[int]:
+    """The numbers of the objects that a node refers to: those in its state, items, keys and columns, in that order."""
+    found: list[int] = []
+    if node.state and countOf(map(type, node.state.values()), Ref):  # most have none, and long ones take time
+        found = [value.index for value in node.state.values() if type(value) is Ref]
+    if node.items and countOf(map(type, node.items), Ref):
+        found += [value.index for value in node.items if type(value) is Ref]
+    if node.keys and countOf(map(type, node.keys), Ref):
+        found += [value.index for value in node.keys if type(value) is Ref]
+    if node.columns:
+        for column in node.columns.values():
+            if countOf(map(type, column), Ref):
+                found += [value.index for value in column if type(value) is Ref]
+    return found
+
+
+class Outline:
+    """How the nodes of a graph hang together, found in one pass over them.
+
+    Parameters
+    ----------
+    nodes : list of Node
+
+    Attributes
+    ----------
+    nodes : list of Node
+    firsts : list of int
+        The number of each node's first object.
+    refs : list of list of int
+        What `refs_of` gives for each node.
+    is_tree : bool
+        Whether every object stands in one place at most, and in an object after it.
+    """
+
+    __slots__ = ("firsts", "is_tree", "nodes", "refs")
+
+    def __init__(self, nodes: list[Node]) -> None:
+        self.nodes = nodes
+        self.firsts = first_objects(nodes)
+        self.refs = list(map(refs_of, nodes))
+        every = [index for refs in self.refs for index in refs]
+        self.is_tree = len(set(every)) == len(every) and not any(
+            refs and (max(refs) >= first or (node.count > 1 and _has_common_ref(node)))
+            for first, refs, node in zip(self.firsts, self.refs, nodes, strict=True)
+        )
+
+
+def _has_common_ref(group: Node) -> bool:
+    return any(type(value) is Ref for value in group.state.values())
+
+
 def _check_places(graph: Graph, node_count: int) -> None:
     array_count = len(graph.names)
     if len(set(graph.names)) != array_count:
@@ -299,9 +352,9 @@ def _check_places(graph: Graph, node_count: int) -> None:
     array_seen = bytearray(array_count)
     last = max((value.index for value in graph.roots.values() if type(value) is Ref), default=-1)
     for node in graph.nodes:
-        for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
-            if countOf(map(type, values), Ref):
-                last = max(last, max([value.index for value in values if type(value) is Ref]))
+        refs = refs_of(node)
+        if refs:
+            last = max(last, max(refs))
         if node.keys and len(node.keys) != len(node.items):
             raise FormatError(
                 f"in the graph, a node of type {node.type[:80]!r} has {len(node.keys)} keys for {len(node.items)} items"

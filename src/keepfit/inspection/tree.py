@@ -151,6 +151,8 @@ def _detail(graph: Graph, node: Node, member: int) -> str:
         return f"{graph.arrays[node.array].nbytes:,} bytes that would run"
     if node.array is not None:
         shape, dtype = array_shape_and_dtype(graph, node, member)
+        if node.type == "list":  # a long one, of one plain type
+            return f"{shape[0]:,} bytes of text" if dtype == "uint8" else f"{shape[0]:,} numbers"
         return f"{dtype} {_shape_words(shape)}"
     if node.type in ("function", "class"):
         return _shown(_field(node, "name", member))

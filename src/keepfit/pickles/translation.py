@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from keepfit.codecs import encode
+from keepfit.codecs.builtin import dict_node
 from keepfit.codecs.codec import MISNAMED, Codec, CyclicCodec, Reducing, find_codec
 from keepfit.codecs.encoding import View
 from keepfit.codecs.estimators import TRANSIENT, EstimatorCodec
@@ -152,7 +153,7 @@ class Records(View):
         if kind is Instance:
             return self._made(value)
         if kind is Mapping:
-            return Node("dict", keys=value.keys, items=value.items)
+            return dict_node(value.keys, value.items)
         if kind is Elements:
             return Node("frozenset" if value.frozen else "set", items=value.items)
         if kind is Derived:

@@ -28,7 +28,7 @@ check of its own. Capital letters are lengths, and stand for the same number thr
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
@@ -185,14 +185,16 @@ class Check:
         self._test([rule for rule in rules if rule[0] not in differing], first, common)
         own = [rule for rule in rules if rule[0] in differing]
         counts = [name for name in _COUNTS & first.keys() if name in differing or not _is_plain_count(first[name])]
-        for state in members:
+        if rules and missing:
+            refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
+        extras = self._extra if rules else ()
+        if not own and len(members) > 1:
+            extras = tuple(extra for extra in extras if not _holds_for_all(extra, first, common, differing))
+        for state in members if own or extras or counts else ():
             dims = dict(common)
             self._test(own, state, dims)
-            if rules:
-                if missing:
-                    refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
-                for extra in self._extra:
-                    extra(state, dims)
+            for extra in extras:
+                extra(state, dims)
             if not all(_is_plain_count(state[name]) for name in counts):
                 check_backed_counts(state, self.name)
 
@@ -208,6 +210,41 @@ class Check:
     def _refuse(self, attribute: str, text: str, dims: Dims) -> None:
         known = ", ".join(f"{name} = {length:,}" for name, length in dims.items() if name in text)
         refuse(f"the attribute {attribute!r} of {_last(self.name)} must be {text}" + (f", with {known}" * bool(known)))
+
+
+class _Watched(dict[str, Any]):
+    """A state that notes what a function asks it for."""
+
+    def __init__(self, state: State) -> None:
+        super().__init__(state)
+        self.asked: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.asked.add(name)
+        return super().__getitem__(name)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+    def __iter__(self) -> Iterator[str]:
+        self.asked.update(self.keys())
+        return super().__iter__()
+
+    def items(self) -> Any:
+        self.asked.update(self.keys())
+        return super().items()
+
+    def values(self) -> Any:
+        self.asked.update(self.keys())
+        return super().values()
+
+
+def _holds_for_all(extra: _Extra, first: State, common: Dims, differing: Set[str]) -> bool:
+    """Whether what a function says of the first member it says of all: it asks for nothing in which they differ."""
+    watched = _Watched(first)
+    extra(watched, dict(common))
+    return watched.asked.isdisjoint(differing)
 
 
 def _last(name: str) -> str:
