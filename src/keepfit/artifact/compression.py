@@ -92,7 +92,8 @@ def pack(arrays: Iterable[tuple[str, NDArray[Any]]], level: int) -> list[tuple[P
         return frame
 
     found: list[tuple[Packed, NDArray[Any]] | None] = []
-    for number, (dtype, array) in enumerate(arrays):
+    for number, (dtype, unjoined) in enumerate(arrays):
+        array = np.asarray(unjoined)
         data = array.reshape(-1).view(np.uint8) if array.size else np.empty(0, np.uint8)
         turn = _best_turn(array, data, compress)
         if turn is None:

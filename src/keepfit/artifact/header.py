@@ -22,6 +22,7 @@ from keepfit.errors import FormatError
 from keepfit.graph import PLAIN_DTYPES, Limits
 
 __all__ = [
+    "CHECKSUM_DIGITS",
     "GRAPH_NAME",
     "PACKED_VERSION",
     "PLAIN_VERSION",
@@ -49,13 +50,14 @@ RESERVED_FACTS = frozenset({"format", "format_version", "checksum", "checksums"}
 #: The versions of ``docs/spec/format.md``: of files without compressed arrays, and with them.
 PLAIN_VERSION, PACKED_VERSION = "1", "2"
 _ALIGNMENT = 64  # of the data within the file: a cache line, and a multiple of every item's size
-_DIGITS = 16  # of a checksum
-_NO_CHECKSUM = b"0" * _DIGITS
+#: Hexadecimal digits of a checksum.
+CHECKSUM_DIGITS = 16
+_NO_CHECKSUM = b"0" * CHECKSUM_DIGITS
 # Every header starts with the same bytes up to its checksum, so that damage is found before anything is parsed.
 _OPENING = b'{"__metadata__":{"format":"keepfit","format_version":"'
 _MAGICS = tuple(_OPENING + version.encode() + b'","checksum":"' for version in (PLAIN_VERSION, PACKED_VERSION))
 _CHECKSUM_START = 8 + len(_MAGICS[0])
-_CHECKSUM_END = _CHECKSUM_START + _DIGITS
+_CHECKSUM_END = _CHECKSUM_START + CHECKSUM_DIGITS
 
 # Widest items first: then every array is aligned to its items without gaps.
 _ITEM_SIZES = {name: dtype.itemsize for name, dtype in PLAIN_DTYPES.items()}
@@ -168,7 +170,7 @@ def encode(version: str, facts: Mapping[str, str], tensors: Mapping[str, Tensor]
     UnicodeEncodeError
         If a string holds a lone surrogate.
     """
-    metadata = {"format": "keepfit", "format_version": version, "checksum": "0" * _DIGITS}
+    metadata = {"format": "keepfit", "format_version": version, "checksum": "0" * CHECKSUM_DIGITS}
     for name in sorted(facts):
         metadata[name] = facts[name]
     metadata["checksums"] = checksums
@@ -208,9 +210,9 @@ def parse(data: memoryview, limits: Limits) -> Header:
     facts = {name: metadata[name] for name in metadata if name not in RESERVED_FACTS}
     if not _is_laid_out(tensors, sizes) or encode(version, facts, tensors, checksums) != text:
         raise FormatError(_what_is_not_canonical(text[8:], tensors, sizes))
-    if len(checksums) != _DIGITS * len(tensors):
-        raise FormatError(f"the header has {len(checksums) / _DIGITS:g} checksums for {len(tensors):,} tensors")
-    parts = [checksums[i : i + _DIGITS] for i in range(0, len(checksums), _DIGITS)]
+    if len(checksums) != CHECKSUM_DIGITS * len(tensors):
+        raise FormatError(f"the header has {len(checksums) / CHECKSUM_DIGITS:g} checksums for {len(tensors):,} tensors")
+    parts = [checksums[i : i + CHECKSUM_DIGITS] for i in range(0, len(checksums), CHECKSUM_DIGITS)]
     return Header(version, facts, tensors, parts, len(text))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import IO, Any
 
 import msgspec
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from keepfit.artifact.compression import is_within, pack
 from keepfit.artifact.header import (
+    CHECKSUM_DIGITS,
     GRAPH_NAME,
     PACKED_VERSION,
     PLAIN_VERSION,
@@ -22,7 +23,7 @@ from keepfit.artifact.header import (
     lay_out,
 )
 from keepfit.errors import UnsupportedError
-from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, to_json
+from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Rows, to_json
 
 __all__ = ["to_bytes", "write"]
 
@@ -67,8 +68,9 @@ def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int
         raise TypeError("the file is open in text mode; open it in binary mode, as in open(path, 'wb')")
     if not hasattr(file, "write"):
         raise TypeError(f"a path, URL or binary file object was expected, not {type(file).__name__}")
-    start, views = _contents(graph, facts, level)
-    for piece in _pieces(start, views):
+    contents = _Contents(graph, facts, level)
+    start = contents.start(map(_digest, contents.arrays))
+    for piece in _pieces(start, contents.arrays):
         _write_all(file, piece)
 
 
@@ -87,49 +89,63 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
     UnsupportedError
         As for `write`.
     """
-    start, views = _contents(graph, facts, level)
-    return b"".join([start, *views])
+    contents = _Contents(graph, facts, level)
+    file = io.BytesIO()
+    file.seek(len(contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))))
+    checksums = []
+    for array in contents.arrays:  # each block once, while it is in the cache; the start, of known length, comes last
+        hasher = xxhash.xxh3_64()
+        for block in _blocks(array):
+            hasher.update(block.data)
+            file.write(block.data)
+        checksums.append(hasher.hexdigest())
+    file.seek(0)
+    file.write(contents.start(checksums))
+    return file.getvalue()
 
 
-def _contents(graph: Graph, facts: Mapping[str, str], level: int | None) -> tuple[bytes, list[memoryview]]:
-    """The bytes before the data, and the data of each tensor in order."""
-    _check_facts(facts)
-    graph = _packed(_with_free_names(graph), level)
-    try:
-        document = np.frombuffer(to_json(graph), np.uint8)
-    except UnicodeEncodeError as error:
-        raise UnsupportedError(f"a name or text is not valid Unicode: {error}") from None
-    _check_limits(graph, document.nbytes)
-    arrays = dict(zip(graph.names, graph.arrays, strict=True))
-    arrays[GRAPH_NAME] = document
-    tensors = lay_out([_described(name, array) for name, array in arrays.items()])
-    ordered = [arrays[name].data for name in tensors]
-    digest = xxhash.xxh3_64_hexdigest
-    try:
-        start = encode(
-            PACKED_VERSION if graph.packed else PLAIN_VERSION,
-            facts,
-            tensors,
-            "".join([digest(view) for view in ordered]),
-        )
-    except UnicodeEncodeError as error:
-        raise UnsupportedError(f"a fact is not valid Unicode: {error}") from None
-    if len(start) - 8 > LIMITS.header_bytes:
-        raise UnsupportedError(
-            f"the names and facts of {len(arrays):,} arrays take {len(start):,} bytes, over the format's limit of "
-            f"{LIMITS.header_bytes:,}; keep the parts in files of their own"
-        )
-    return start, ordered
+class _Contents:
+    """What goes into a file: the arrays in the order of their data, and the bytes before them."""
+
+    def __init__(self, graph: Graph, facts: Mapping[str, str], level: int | None) -> None:
+        _check_facts(facts)
+        graph = _packed(_with_free_names(graph), level)
+        try:
+            document = np.frombuffer(to_json(graph), np.uint8)
+        except UnicodeEncodeError as error:
+            raise UnsupportedError(f"a name or text is not valid Unicode: {error}") from None
+        _check_limits(graph, document.nbytes)
+        arrays: dict[str, NDArray[Any] | Rows] = dict(zip(graph.names, graph.arrays, strict=True))
+        arrays[GRAPH_NAME] = document
+        self._version = PACKED_VERSION if graph.packed else PLAIN_VERSION
+        self._facts = facts
+        self._tensors = lay_out([_described(name, array) for name, array in arrays.items()])
+        self.arrays = [arrays[name] for name in self._tensors]
+
+    def start(self, checksums: Iterable[str]) -> bytes:
+        """The bytes before the data; their number does not depend on what the checksums are."""
+        try:
+            start = encode(self._version, self._facts, self._tensors, "".join(checksums))
+        except UnicodeEncodeError as error:
+            raise UnsupportedError(f"a fact is not valid Unicode: {error}") from None
+        if len(start) - 8 > LIMITS.header_bytes:
+            raise UnsupportedError(
+                f"the names and facts of {len(self.arrays):,} arrays take {len(start):,} bytes, over the format's "
+                f"limit of {LIMITS.header_bytes:,}; keep the parts in files of their own"
+            )
+        return start
 
 
 def _packed(graph: Graph, level: int | None) -> Graph:
     """A graph with those arrays compressed that are worth it and that a reader will unpack."""
     if level is None:
         return msgspec.structs.replace(graph, packed=[]) if graph.packed else graph
-    described = [_described(name, array) for name, array in zip(graph.names, graph.arrays, strict=True)]
-    arrays, packed = list(graph.arrays), []
+    joined = [np.asarray(array) for array in graph.arrays]
+    described = [_described(name, array) for name, array in zip(graph.names, joined, strict=True)]
+    arrays: list[NDArray[Any] | Rows] = [*joined]
+    packed = []
     stored_bytes = unpacked_bytes = 0
-    for found in pack([(dtype, array) for (_, dtype, _, _), array in zip(described, arrays, strict=True)], level):
+    for found in pack([(dtype, array) for (_, dtype, _, _), array in zip(described, joined, strict=True)], level):
         if found is None:
             continue
         packing, stored = found
@@ -141,9 +157,22 @@ def _packed(graph: Graph, level: int | None) -> Graph:
     return msgspec.structs.replace(graph, arrays=arrays, packed=packed)
 
 
-def _described(name: str, array: NDArray[Any]) -> tuple[str, str, tuple[int, ...], int]:
+def _blocks(array: NDArray[Any] | Rows) -> Iterable[NDArray[Any]]:
+    return array.blocks() if isinstance(array, Rows) else (array,)
+
+
+def _digest(array: NDArray[Any] | Rows) -> str:
+    if isinstance(array, np.ndarray):
+        return xxhash.xxh3_64_hexdigest(array.data)
+    hasher = xxhash.xxh3_64()
+    for block in array.blocks():
+        hasher.update(block.data)
+    return hasher.hexdigest()
+
+
+def _described(name: str, array: NDArray[Any] | Rows) -> tuple[str, str, tuple[int, ...], int]:
     dtype = _DTYPE_NAMES.get(array.dtype)
-    if dtype is None or not array.flags.c_contiguous:
+    if dtype is None or not (isinstance(array, Rows) or array.flags.c_contiguous):
         raise UnsupportedError(
             f"an array of dtype {array.dtype} does not stand in a file as it is; its codec must make it a C-contiguous "
             "one of a plain dtype",
@@ -191,10 +220,10 @@ def _with_free_names(graph: Graph) -> Graph:
     return msgspec.structs.replace(graph, names=names)
 
 
-def _pieces(start: bytes, views: list[memoryview]) -> Iterator[bytes | memoryview]:
+def _pieces(start: bytes, arrays: list[NDArray[Any] | Rows]) -> Iterator[bytes | memoryview]:
     small: list[bytes | memoryview] = [start]
     size = len(start)
-    for view in views:
+    for view in (block.data for array in arrays for block in _blocks(array)):
         is_small = view.nbytes < _SMALL_BYTES
         if is_small:
             small.append(view)

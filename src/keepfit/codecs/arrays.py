@@ -15,7 +15,7 @@ from keepfit.codecs.functions import FUNCTION
 from keepfit.codecs.layout import LONG, check_shape, gaps_of, note_strides, with_strides
 from keepfit.codecs.numpy_seam import masked_array, masked_parts
 from keepfit.errors import InvalidStateError, UnsupportedError
-from keepfit.graph import PLAIN_DTYPES, Node
+from keepfit.graph import PLAIN_DTYPES, Node, Rows
 
 __all__ = ["find"]
 
@@ -318,9 +318,8 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
     raw = data.reshape(*data.shape, 1).view("u1").reshape(*data.shape, dtype.itemsize)
     gaps = gaps_of(dtype)
     if gaps:  # they hold whatever lay there, and equal values are to be equal bytes
-        raw = raw.copy()
-        for gap in gaps:
-            raw[..., gap] = 0
+        rows = Rows([raw.reshape(-1, dtype.itemsize)], gaps)
+        return rows if data.ndim == 1 else np.asarray(rows).reshape(raw.shape), extra
     return raw, extra
 
 

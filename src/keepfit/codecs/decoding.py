@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from operator import countOf
 from typing import Any
 
+import numpy as np
+
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, from_record, members_of
 from keepfit.codecs.custom import SCRIPT, CustomCodec, Trusted, by_class, trusted_names
 from keepfit.codecs.expansion import check_expansion
@@ -221,7 +223,7 @@ class _Construction:
 
     def _alone(self, node: Node) -> Node:
         """The live node of one that refers to no object."""
-        array = None if node.array is None else self._graph.arrays[node.array]
+        array = None if node.array is None else np.asarray(self._graph.arrays[node.array])
         return Node(node.type, node.state, node.items, node.keys, array, node.count, node.columns, node.lengths)
 
     def _live(self, first: int, node: Node) -> Node:

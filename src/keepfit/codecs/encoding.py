@@ -6,7 +6,6 @@ import math
 from collections.abc import Collection, Hashable, Iterable, Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from keepfit.codecs.codec import GROUPED_BYTES_MAX, Codec, Reducing, as_record, class_name, find_codec
@@ -17,7 +16,7 @@ from keepfit.codecs.naming import part_names, part_of
 from keepfit.codecs.nesting import check_nesting
 from keepfit.codecs.versions import versions_of
 from keepfit.errors import InvalidStateError, KeepfitError, UnsupportedError
-from keepfit.graph import Graph, Node, Outline, Ref
+from keepfit.graph import Graph, Node, Outline, Ref, Rows
 
 __all__ = ["View", "encode"]
 
@@ -138,7 +137,7 @@ class _Walk:
         self._view = view
         self._problems = problems
         self.nodes: list[Node] = []
-        self.arrays: list[NDArray[Any]] = []
+        self.arrays: list[NDArray[Any] | Rows] = []
         self.names: list[str] = []
         self._taken: set[str] = set()
         self._context = Reducing(allow=allow)
@@ -294,7 +293,7 @@ class _Walk:
         self._alive.append(live)
         if live.array is not None:
             node.lengths = list(map(len, live.array))
-            node.array = np.concatenate(live.array)
+            node.array = Rows(live.array)
         for name, column in live.columns.items():
             self._add_column(frame, name, column)
         if not node.columns and not node.lengths:  # so that a group is no larger than what it stands in

@@ -31,6 +31,7 @@ from keepfit.graph.nodes import (
     refs_of,
     to_json,
 )
+from keepfit.graph.rows import Rows
 
 __all__ = [
     "INLINE_TYPES",
@@ -42,6 +43,7 @@ __all__ = [
     "Outline",
     "Packed",
     "Ref",
+    "Rows",
     "Value",
     "first_objects",
     "from_json",

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from keepfit.errors import FormatError
 from keepfit.graph.limits import LIMITS, Limits
+from keepfit.graph.rows import Rows
 
 __all__ = [
     "INLINE_TYPES",
@@ -154,8 +155,8 @@ class Graph(msgspec.Struct):
         What the graph is about: ``"object"`` always; further roots by name (``"sample"``).
     nodes : list of Node
         The table of nodes, in the order of building.
-    arrays : list of ndarray
-        The arrays, C-contiguous, of a plain dtype.
+    arrays : list of (ndarray or Rows)
+        The arrays, C-contiguous, of a plain dtype; those of a graph that was read are ndarrays.
     names : list of str
         One readable, unique name for each array (``steps.scale.mean_``).
     versions : dict of str to str
@@ -166,7 +167,7 @@ class Graph(msgspec.Struct):
 
     roots: dict[str, Any]
     nodes: list[Node]
-    arrays: list[NDArray[Any]]
+    arrays: list[NDArray[Any] | Rows]
     names: list[str]
     versions: dict[str, str]
     packed: list[Packed] = []

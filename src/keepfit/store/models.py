@@ -185,7 +185,7 @@ class Store(MutableMapping[str, Any]):
         """
         catalogue.check_name(name)
         document = np.frombuffer(to_json(graph), np.uint8)
-        contents = [document, *graph.arrays]
+        contents = [document, *map(np.asarray, graph.arrays)]
         digests = [arrays.digest_of(array) for array in contents]
         digest = hashlib.sha256(b"".join(digests)).hexdigest()
         with self._database.write(alone="models") as connection:
@@ -221,7 +221,7 @@ class Store(MutableMapping[str, Any]):
         if not contents or hashlib.sha256(b"".join(digests)).hexdigest() != row.digest:
             raise StoreError(f"version {row.version} of {name!r} is damaged: its arrays are not those it was kept with")
         graph = from_json(contents[0].tobytes())
-        graph.arrays = contents[1:]
+        graph.arrays = list(contents[1:])
         if len(graph.arrays) != len(graph.names):
             raise StoreError(f"version {row.version} of {name!r} is damaged: it has too few or too many arrays")
         return graph, catalogue.facts(row)
