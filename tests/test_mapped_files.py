@@ -148,7 +148,7 @@ _BUILD_ALL = """
         graph = codecs.encode(estimator)
         unread = set(codecs.unread_arrays(graph)) if sys.argv[2] == "all" else set(graph.names)
         for number, (name, array) in enumerate(zip(graph.names, graph.arrays)):
-            if name in unread and array.dtype.kind == "f" and array.size:
+            if name in unread and array.dtype.kind == "f" and len(array):
                 graph.arrays[number] = np.ndarray(array.shape, array.dtype, gone)
                 count += 1
         codecs.decode(graph, changes=[], allow={"paths", "patterns"})

@@ -50,7 +50,7 @@ def spoiled_nodes(estimator: Any, dtype: Any, spoil: Callable[[Any], None], part
     graph = codecs.encode(estimator)
     for number, name in enumerate(graph.names):
         if name.rpartition(".")[2].partition("~")[0] == part:
-            array = graph.arrays[number].copy()
+            array = np.array(graph.arrays[number])
             spoil(array.reshape(-1).view(dtype))
             graph.arrays[number] = array
     return graph

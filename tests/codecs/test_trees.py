@@ -116,7 +116,7 @@ def test_numbers_beside_the_nodes_must_agree_with_them(field: str, value: int) -
 def test_arrays_of_a_tree_must_fit_each_other(part: str, change: str) -> None:
     graph = codecs.encode(TREE)
     number = next(n for n, name in enumerate(graph.names) if name.endswith(part))
-    array = graph.arrays[number]
+    array = np.asarray(graph.arrays[number])
     graph.arrays[number] = {
         "shorter": array[:-1],
         "longer": np.concatenate([array, array[:1]]),
@@ -208,7 +208,7 @@ def test_the_numbers_of_classes_of_every_tree_of_a_group_are_integers() -> None:
     trees = [fitted(DecisionTreeClassifier(max_depth=2, random_state=seed)).tree_ for seed in range(9)]
     graph = codecs.encode(trees)
     counts = next(node for node in graph.nodes if node.lengths == [1] * 9)
-    assert graph.arrays[counts.array].tolist() == [3] * 9
+    assert np.asarray(graph.arrays[counts.array]).tolist() == [3] * 9
     counts.state["dtype"] = "m8[s]"  # the same octets
     with pytest.raises(InvalidStateError, match="number of classes"):
         codecs.decode(graph)

@@ -18,7 +18,7 @@ def kept(obj: Any) -> Any:
     """`obj` taken apart, written as JSON, read and built again."""
     taken = codecs.encode(obj)
     read = graph.from_json(graph.to_json(taken))
-    read.arrays = [array.copy() for array in taken.arrays]
+    read.arrays = [np.array(array) for array in taken.arrays]
     return codecs.decode(read)
 
 

@@ -58,16 +58,22 @@ class _Array(CyclicCodec):
 
     def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
         first = objects[0]
-        dtype, rest = first.dtype, first.shape[1:]
-        if dtype not in _PLAIN or dtype.metadata is not None or not first.ndim or type(first) is not np.ndarray:
+        dtype, rest, writeable = first.dtype, first.shape[1:], first.flags.writeable
+        if type(first) is not np.ndarray or not first.ndim or dtype.kind not in "biufV":
+            return None
+        if dtype.metadata is not None or dtype.hasobject or not dtype.itemsize or _is_endless(first.shape):
             return None
         for obj in objects:
             flags = obj.flags
-            if obj.dtype is not dtype or obj.shape[1:] != rest or not flags.c_contiguous or not obj.size:
+            if obj.dtype is not dtype or obj.shape[1:] != rest or not flags.c_contiguous:
                 return None
-            if obj.nbytes > GROUPED_BYTES_MAX or not flags.writeable:
+            if obj.nbytes > GROUPED_BYTES_MAX or flags.writeable is not writeable:
                 return None
-        return Node(self.type_name, array=objects)
+        rows, fields = _plain_rows(objects, context)
+        columns = {name: [value] * len(objects) for name, value in fields.items()}
+        if not writeable:
+            columns["writeable"] = [False] * len(objects)
+        return Node(self.type_name, columns=columns, array=rows, lengths=list(map(len, objects)))
 
     def new(self, node: Node, context: Building) -> Any:
         """Only arrays of objects can be part of a cycle."""
@@ -321,6 +327,16 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
         rows = Rows([raw.reshape(-1, dtype.itemsize)], gaps)
         return rows if data.ndim == 1 else np.asarray(rows).reshape(raw.shape), extra
     return raw, extra
+
+
+def _plain_rows(arrays: list[Any], context: Reducing) -> tuple[Rows, dict[str, Any]]:
+    """What `_plain` gives, for C-contiguous arrays of one dtype together."""
+    sample, fields = _plain(arrays[0], arrays[0].dtype, context)
+    if not fields:
+        return Rows(arrays), fields
+    rest = sample.shape[1:]
+    turned = [np.ndarray((len(array), *rest), sample.dtype, array) for array in arrays]
+    return Rows(turned, gaps_of(arrays[0].dtype)), fields
 
 
 def _shared(dtype: np.dtype[Any], context: Reducing) -> np.dtype[Any]:

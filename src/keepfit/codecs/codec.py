@@ -100,7 +100,7 @@ class Codec:
     def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
         """The live group of objects of one type, every field a column; None where they are to be reduced one by one.
 
-        Codecs that can look at many at once do so. `Node.array` is then a list, an array for each member.
+        Codecs that can look at many at once do so. `Node.array` is then `Rows`, of which `Node.lengths` belong to each.
         """
         return None
 

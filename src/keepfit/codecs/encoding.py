@@ -227,6 +227,8 @@ class _Walk:
         if len(children) < _GROUP_MIN:
             return [*reversed(children)]
         view = self._view
+        if type(view) is View and self._are_new_and_alike(children):
+            return [children] if view.codec_of(children[0].value).groups else [*reversed(children)]
         by_kind: dict[Hashable, list[_Child]] = {}
         seen: set[int] = set()
         for child in children:
@@ -241,6 +243,12 @@ class _Walk:
         pending: list[_Child | list[_Child]] = [*groups, *(child for child in children if id(child) not in grouped)]
         pending.reverse()
         return pending
+
+    def _are_new_and_alike(self, children: list[_Child]) -> bool:
+        """Whether values, seen as what they are, are of one type, and none has been met or stands here twice."""
+        kinds = {type(child.value) for child in children}
+        ids = {id(child.value) for child in children}
+        return len(kinds) == 1 and len(ids) == len(children) and self._memo.keys().isdisjoint(ids)
 
     def _open_group(self, children: list[_Child]) -> None:
         """Members whose live nodes have the same fields become one node; the others stand alone."""
@@ -272,8 +280,9 @@ class _Walk:
         if groups:
             lives = [live for _, live in groups[0]]
             columns = {name: [live.state[name] for live in lives] for name in lives[0].state}
-            arrays = None if lives[0].array is None else [live.array for live in lives]
-            group = Node(lives[0].type, columns=columns, array=arrays)
+            group = Node(lives[0].type, columns=columns)
+            if lives[0].array is not None:
+                group.array, group.lengths = Rows([live.array for live in lives]), [len(live.array) for live in lives]
             self._push_group(codec, [child for child, _ in groups[0]], group)
 
     def _reduce_group(self, objects: list[Any], codec: Codec) -> Node | None:
@@ -292,8 +301,8 @@ class _Walk:
         self._alive.extend(objects)
         self._alive.append(live)
         if live.array is not None:
-            node.lengths = list(map(len, live.array))
-            node.array = Rows(live.array)
+            node.lengths = live.lengths
+            node.array = live.array
         for name, column in live.columns.items():
             self._add_column(frame, name, column)
         if not node.columns and not node.lengths:  # so that a group is no larger than what it stands in

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -42,15 +43,20 @@ class Rows:
     [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]
     """
 
-    __slots__ = ("_parts", "dtype", "shape")
+    __slots__ = ("_runs", "dtype", "shape")
 
     def __init__(self, parts: Sequence[NDArray[Any] | Rows], gaps: Sequence[slice] = ()) -> None:
         first = parts[0]
         self.dtype: np.dtype[Any] = first.dtype
-        self.shape: tuple[int, ...] = (sum(part.shape[0] for part in parts), *first.shape[1:])
-        self._parts: list[tuple[NDArray[Any], Sequence[slice]]] = []
+        self.shape: tuple[int, ...] = (sum(map(len, parts)), *first.shape[1:])
+        self._runs: list[tuple[list[NDArray[Any]], Sequence[slice]]] = []
         for part in parts:
-            self._parts += part._parts if isinstance(part, Rows) else [(part, gaps)]
+            if isinstance(part, Rows):
+                self._runs += part._runs
+            elif self._runs and self._runs[-1][1] is gaps:
+                self._runs[-1][0].append(part)
+            else:
+                self._runs.append(([part], gaps))
 
     @property
     def ndim(self) -> int:
@@ -58,25 +64,42 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def __len__(self) -> int:
         return self.shape[0]
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The rows in order, a C-contiguous array of some of them at a time."""
-        row_bytes = max(self.nbytes // max(len(self), 1), 1)
-        step = max(_BLOCK_BYTES // row_bytes, 1)
-        for part, gaps in self._parts:
-            if not gaps and part.flags.c_contiguous:
-                yield part
-                continue
-            for start in range(0, len(part), step):
-                block = part[start : start + step].copy()
-                for gap in gaps:
-                    block[..., gap] = 0
-                yield block
+        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
+        step = max(_BLOCK_BYTES // max(row_bytes, 1), 1)
+        for parts, gaps in self._runs:
+            for few in _up_to(step, parts):
+                if len(few) == 1 and not gaps and few[0].flags.c_contiguous:
+                    yield few[0]
+                    continue
+                whole = few[0] if len(few) == 1 else np.concatenate(few)
+                for start in range(0, len(whole), step):
+                    block = whole[start : start + step]
+                    if len(few) == 1:
+                        block = block.copy()
+                    for gap in gaps:
+                        block[..., gap] = 0
+                    yield block
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         joined = np.concatenate([*self.blocks(), np.empty((0, *self.shape[1:]), self.dtype)])
         return joined if dtype is None else joined.astype(dtype, copy=False)
+
+
+def _up_to(rows: int, parts: list[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
+    """Parts together up to so many rows; longer ones alone."""
+    few: list[NDArray[Any]] = []
+    length = 0
+    for part in parts:
+        if few and length + len(part) > rows:
+            yield few
+            few, length = [], 0
+        few.append(part)
+        length += len(part)
+    yield few
