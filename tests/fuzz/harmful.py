@@ -38,7 +38,7 @@ from sklearn.preprocessing import LabelBinarizer, MultiLabelBinarizer, OneHotEnc
 from sklearn.svm import SVC, SVR, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
 
-from keepfit.artifact import to_bytes
+from keepfit.artifact import read, to_bytes
 from keepfit.codecs import decode, encode
 from keepfit.errors import KeepfitError
 from keepfit.graph import Graph, Node
@@ -176,7 +176,7 @@ NATIVE: dict[str, tuple[Callable[[], Any], str]] = {
 def harmed(label: str) -> Iterator[tuple[str, Graph]]:
     """Every change of a class's native fields that would do harm, with what it is."""
     make, rules = NATIVE[label]
-    graph = encode(make())
+    graph, _ = read(to_bytes(encode(make()), {}))
     for line in filter(None, map(str.strip, rules.replace("{0}", label).splitlines())):
         field, *kinds = line.split()
         for kind, stop in zip(kinds, [*kinds[1:], ""], strict=True):

@@ -9,7 +9,7 @@ from typing import Any
 import exercise
 
 import battery
-from keepfit.artifact import to_bytes
+from keepfit.artifact import read, to_bytes
 from keepfit.codecs import encode
 from keepfit.graph import Graph
 
@@ -29,8 +29,8 @@ class Subject:
 
 def subject(label: str, estimator: Any, X: Any, y: Any) -> Subject:
     """A fitted estimator as a subject."""
-    graph = encode(estimator)
-    return Subject(label, graph, to_bytes(graph, {}), X, y)
+    file = to_bytes(encode(estimator), {})
+    return Subject(label, read(file)[0], file, X, y)
 
 
 def subjects(names: Collection[str] = (), *, variants: bool = False) -> Iterator[Subject]:
