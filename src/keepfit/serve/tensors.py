@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -36,6 +36,11 @@ DATATYPES: dict[str, np.dtype[Any]] = {
 }
 """The protocol's datatypes of fixed size. ``BYTES`` is the other one: text or bytes, each with its length before it."""
 
+if TYPE_CHECKING:
+    _Data = bytes | memoryview
+else:
+    _Data = bytes  # msgspec encodes either, and decodes to bytes, which NumPy gets aligned
+
 _OF_DTYPE = {dtype.str: name for name, dtype in DATATYPES.items()}
 _LENGTH = struct.Struct("<I")
 
@@ -57,7 +62,7 @@ class Tensor(msgspec.Struct, frozen=True, array_like=True):
     name: str
     datatype: str
     shape: tuple[int, ...]
-    data: bytes | memoryview
+    data: _Data
 
 
 def datatype_of(dtype: np.dtype[Any]) -> str:

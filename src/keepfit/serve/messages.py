@@ -1,0 +1,340 @@
+"""What the processes of a server say to each other, and how it lies on a socket.
+
+There are three kinds of process: the *front* answers HTTP, the *zygote* forks, *workers* predict. Between them go
+msgspec structs as MessagePack, each in a frame: its length as 4 bytes, little-endian, then the message. No pickle.
+Files go along as descriptors (``SCM_RIGHTS``), never as paths. A worker is told one thing at a time and says one thing
+back, so a socket never holds more than one frame.
+"""
+
+from __future__ import annotations
+
+import array
+import socket
+import struct
+
+import msgspec
+
+from keepfit import errors as house_errors
+from keepfit.errors import KeepfitError, ServeError
+from keepfit.serve import errors as serve_errors
+from keepfit.serve.errors import UnavailableError
+from keepfit.serve.tensors import Tensor
+
+__all__ = [
+    "Answer",
+    "Answers",
+    "Awake",
+    "Call",
+    "Convert",
+    "Died",
+    "Done",
+    "FrameError",
+    "Infer",
+    "Isolation",
+    "Kill",
+    "Load",
+    "Loaded",
+    "Ready",
+    "Receiver",
+    "Refusal",
+    "Spawn",
+    "Spawned",
+    "Unload",
+    "frame",
+    "send",
+]
+
+_LENGTH = struct.Struct("<I")
+_FIRST_READ_BYTES = 1 << 16
+_MESSAGE_CHARS = 2_000
+_FDS_BYTES = socket.CMSG_SPACE(2 * array.array("i").itemsize)
+
+
+class Call(msgspec.Struct, array_like=True):
+    """What one request asks of a model.
+
+    Attributes
+    ----------
+    inputs : tuple of Tensor
+    outputs : tuple of str
+        Methods of the model, such as ``"predict_proba"``; its defaults when none are named.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...] = ()
+
+
+class Answer(msgspec.Struct, array_like=True, tag="answer"):
+    """What a model answered.
+
+    Attributes
+    ----------
+    outputs : tuple of Tensor
+    cpu_s : float
+        Processor time of the worker; of a batch, each call has its share by rows.
+    batch_rows : int
+        How many rows were predicted on together.
+    """
+
+    outputs: tuple[Tensor, ...]
+    cpu_s: float = 0.0
+    batch_rows: int = 0
+
+
+class Refusal(msgspec.Struct, array_like=True, tag="refusal"):
+    """A `KeepfitError` of a worker: its class, words and place."""
+
+    error: str
+    message: str
+    path: str = ""
+    names: tuple[str, ...] = ()
+    status: int = 0
+
+    @classmethod
+    def of(cls, error: KeepfitError) -> Refusal:
+        """The refusal that says what `error` says."""
+        names = tuple(str(name)[:_MESSAGE_CHARS] for name in getattr(error, "names", ())[:100])
+        status = error.status if isinstance(error, ServeError) else 0
+        message = error.message[:_MESSAGE_CHARS]
+        return cls(type(error).__name__, message, error.path[:_MESSAGE_CHARS], names, status)
+
+    def to_error(self) -> KeepfitError:
+        """The error itself, of the same class; an `UnavailableError` if there is no such class."""
+        found = getattr(house_errors, self.error, None) or getattr(serve_errors, self.error, None)
+        if not (isinstance(found, type) and issubclass(found, KeepfitError)):
+            return UnavailableError(f"the worker failed with {self.error}: {self.message}")
+        if issubclass(found, house_errors.UntrustedError):
+            return found(self.message, path=self.path, names=self.names)
+        if issubclass(found, serve_errors.OverloadedError):
+            return UnavailableError(self.message)
+        error = found(self.message, path=self.path)
+        if isinstance(error, ServeError) and 400 <= self.status < 600:
+            error.status = self.status
+        return error
+
+
+class Isolation(msgspec.Struct, frozen=True, array_like=True):
+    """What holds a jail on this machine, as found out in one.
+
+    Attributes
+    ----------
+    rlimits : tuple of str
+        The resource limits that are set, such as ``"DATA"``.
+    no_new_privileges : bool
+    landlock_abi : int
+        0 where the kernel has no Landlock.
+    seccomp : bool
+    escapes : tuple of str
+        What a process in the jail could do all the same, of opening a file, making a socket, forking, running a
+        program, and killing another process.
+    """
+
+    rlimits: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    landlock_abi: int = 0
+    seccomp: bool = False
+    escapes: tuple[str, ...] = ()
+
+    @property
+    def is_strong(self) -> bool:
+        """Whether models of strangers may run here: all four hold, and nothing got out."""
+        return bool(self.rlimits and self.no_new_privileges and self.landlock_abi and self.seccomp and not self.escapes)
+
+
+# From the front to a worker
+
+
+class Load(msgspec.Struct, array_like=True, tag="load"):
+    """Build the model whose file comes along."""
+
+    key: str
+    trusted: tuple[str, ...] = ()
+    allow: tuple[str, ...] = ()
+
+
+class Unload(msgspec.Struct, array_like=True, tag="unload"):
+    """Let a model go."""
+
+    key: str
+
+
+class Infer(msgspec.Struct, array_like=True, tag="infer"):
+    """Answer calls of one model. Several have inputs alike, so that they can be answered together."""
+
+    key: str
+    calls: tuple[Call, ...]
+
+
+class Convert(msgspec.Struct, array_like=True, tag="convert"):
+    """Make a keepfit file of the pickle or joblib file that comes first, in the file that comes second."""
+
+
+# From a worker to the front
+
+
+class Ready(msgspec.Struct, array_like=True, tag="ready"):
+    """The worker has started, and its jail, if it is to be in one, is closed."""
+
+
+class Loaded(msgspec.Struct, array_like=True, tag="loaded"):
+    """The model is there.
+
+    Attributes
+    ----------
+    signature : msgspec.Raw
+        Of the model, as MessagePack.
+    is_rowwise : bool
+        Whether what it says of a row depends on nothing but that row, so that calls may be joined.
+    """
+
+    signature: msgspec.Raw
+    is_rowwise: bool = False
+
+
+class Answers(msgspec.Struct, array_like=True, tag="answers"):
+    """One answer or refusal for each call."""
+
+    items: tuple[Answer | Refusal, ...]
+
+
+class Done(msgspec.Struct, array_like=True, tag="done"):
+    """It has been done."""
+
+
+# Between the front and the zygote
+
+
+class Spawn(msgspec.Struct, array_like=True, tag="spawn"):
+    """Fork a worker on the socket that comes along."""
+
+    number: int
+    is_jailed: bool
+
+
+class Kill(msgspec.Struct, array_like=True, tag="kill"):
+    """End a worker at once."""
+
+    number: int
+
+
+class Awake(msgspec.Struct, array_like=True, tag="awake"):
+    """Everything is imported."""
+
+    isolation: Isolation
+
+
+class Spawned(msgspec.Struct, array_like=True, tag="spawned"):
+    """A worker has been forked."""
+
+    number: int
+    pid: int
+
+
+class Died(msgspec.Struct, array_like=True, tag="died"):
+    """A worker has ended, with an exit code as `os.waitstatus_to_exitcode` has it."""
+
+    number: int
+    exit_code: int
+
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+class FrameError(Exception):
+    """What came over a socket is not a frame."""
+
+
+def frame(message: msgspec.Struct) -> bytearray:
+    """A message in its frame."""
+    buffer = bytearray(_LENGTH.size)
+    _encoder.encode_into(message, buffer, _LENGTH.size)
+    _LENGTH.pack_into(buffer, 0, len(buffer) - _LENGTH.size)
+    return buffer
+
+
+def send(sock: socket.socket, message: msgspec.Struct) -> None:
+    """Send a message over a blocking socket."""
+    sock.sendall(frame(message))
+
+
+class Receiver:
+    """Takes frames from a socket, one after the other.
+
+    Parameters
+    ----------
+    sock : socket
+        Blocking or not.
+    frame_bytes_max : int
+        A longer frame is a `FrameError`, before memory is taken for it.
+    takes_fds : bool, default=False
+        Whether descriptors are accepted. They are in `fds` when the frame is.
+
+    Attributes
+    ----------
+    fds : list of int
+        What came with the last frame. They belong to the caller.
+    """
+
+    def __init__(self, sock: socket.socket, *, frame_bytes_max: int, takes_fds: bool = False) -> None:
+        self._sock = sock
+        self._frame_bytes_max = frame_bytes_max
+        self._takes_fds = takes_fds
+        self._first = memoryview(bytearray(_FIRST_READ_BYTES))
+        self._buffer = self._first
+        self._filled = 0
+        self.fds: list[int] = []
+
+    def receive(self) -> memoryview | None:
+        """Read the socket once.
+
+        Returns
+        -------
+        message : memoryview or None
+            A whole message, valid until the next call; None while there is more to come.
+
+        Raises
+        ------
+        EOFError
+            If the other side is gone.
+        FrameError
+            If it sent what is no frame, or more than one.
+        OSError
+            As the socket has it: `BlockingIOError` when there is nothing.
+        """
+        free = self._buffer[self._filled :]
+        if self._takes_fds and not self._filled:
+            self.fds = []
+            count = self._receive_with_fds(free)
+        else:
+            count = self._sock.recv_into(free)
+        if not count:
+            raise EOFError
+        self._filled += count
+        if self._filled < _LENGTH.size:
+            return None
+        end = _LENGTH.size + _LENGTH.unpack_from(self._buffer)[0]
+        if self._filled < end:
+            if end > len(self._buffer):
+                self._make_room(end)
+            return None
+        if self._filled > end:
+            raise FrameError("there is more than one frame")
+        found = self._buffer[_LENGTH.size : end]
+        self._buffer, self._filled = self._first, 0
+        return found
+
+    def _make_room(self, size: int) -> None:
+        if size > self._frame_bytes_max:
+            raise FrameError(f"a frame of {size:,} bytes; at most {self._frame_bytes_max:,} are taken")
+        buffer = memoryview(bytearray(size))
+        buffer[: self._filled] = self._buffer[: self._filled]
+        self._buffer = buffer
+
+    def _receive_with_fds(self, free: memoryview) -> int:
+        count, ancillary, _, _ = self._sock.recvmsg_into([free], _FDS_BYTES, socket.MSG_CMSG_CLOEXEC)
+        for level, kind, data in ancillary:
+            if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+                found = array.array("i")
+                found.frombytes(data[: len(data) - len(data) % found.itemsize])
+                self.fds.extend(found)
+        return count
