@@ -8,9 +8,18 @@ __all__ = ["OverloadedError", "RequestError", "UnavailableError"]
 
 
 class RequestError(ServeError):
-    """The request asks for what is not there or cannot be."""
+    """The request asks for what is not there or cannot be.
 
-    status = 400
+    Parameters
+    ----------
+    message : str
+    status : int, default=400
+        Another status of the 400s: 404 for a model that is not there, 413 for too much.
+    """
+
+    def __init__(self, message: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 class UnavailableError(ServeError):
