@@ -8,8 +8,8 @@ is one tensor of JSON, the last; the header's ``__metadata__`` holds the caller'
 - `read`, `read_source`, `read_facts`, `verify_arrays`: bytes become a graph, or a `FormatError`. Nothing
   large is allocated before it is known to be there, nothing nested is followed, and no array is copied: those of bytes
   are views, those of a file are read into place or mapped.
-- `save`, `open_bytes`, `open_source`: the places files are in: paths, file objects, URLs. `save` replaces a file whole
-  or not at all.
+- `save`, `save_by`, `open_bytes`, `open_source`: the places files are in: paths, file objects, URLs. Both
+  saves replace a file whole or not at all.
 - `level_of`: what a caller's ``compress=`` means.
 - `sniff`: what foreign bytes are, in words.
 
@@ -19,7 +19,7 @@ Errors about *bytes* are `FormatError`. Errors about *places* are Python's own (
 
 from keepfit.artifact.compression import level_of
 from keepfit.artifact.header import PACKED_VERSION, PLAIN_VERSION
-from keepfit.artifact.places import open_bytes, open_source, save
+from keepfit.artifact.places import open_bytes, open_source, save, save_by
 from keepfit.artifact.reading import Reader, read, read_facts, read_source, verify_arrays
 from keepfit.artifact.sniffing import sniff
 from keepfit.artifact.sources import FileSource
@@ -37,6 +37,7 @@ __all__ = [
     "read_facts",
     "read_source",
     "save",
+    "save_by",
     "sniff",
     "to_bytes",
     "verify_arrays",

@@ -18,14 +18,15 @@ from keepfit.artifact.writing import write
 from keepfit.errors import UnsupportedError
 from keepfit.graph import Graph
 
-__all__ = ["open_bytes", "open_source", "save"]
+__all__ = ["WriteTo", "open_bytes", "open_source", "save", "save_by"]
 
 # A scheme of one letter is a Windows drive. "::" chains file systems, as fsspec has it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z][A-Za-z0-9+.-]+)*://")
 _LOCAL_URL = re.compile(r"(?:file|local)://")
 _LONGEST_NAME_BYTES = 200  # leaves room for what a temporary name adds, below the usual 255
 
-_WriteTo = Callable[[IO[bytes]], None]
+#: Writes a whole file to a binary file object.
+WriteTo = Callable[[IO[bytes]], None]
 
 _MESSAGES = {
     errno.EISDIR: "this is a folder; give the name of a file in it",
@@ -76,8 +77,20 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str], *
 
     At a URL, the file system's transaction is used; whether what was there survives a failure is up to it.
     """
+    save_by(partial(write, graph, facts, level=level), path)
+
+
+def save_by(write_to: WriteTo, path: str | os.PathLike[str]) -> None:
+    """Write a file by a function, to a path or URL, as `save` does with a graph.
+
+    Parameters
+    ----------
+    write_to : callable
+        Takes a binary file object and writes all of the file to it. What it raises leaves what is there whole.
+    path : str or PathLike
+        As for `save`, which also lists the errors.
+    """
     place = _place(path)
-    write_to = partial(write, graph, facts, level=level)
     if _URL.match(place):
         _save_at_url(write_to, place)
         return
@@ -201,7 +214,7 @@ def _mode(place: str) -> int | None:
         return None
 
 
-def _replace(write_to: _WriteTo, target: str, mode: int | None) -> None:
+def _replace(write_to: WriteTo, target: str, mode: int | None) -> None:
     folder, name = os.path.split(target)
     if len(os.fsencode(name)) > _LONGEST_NAME_BYTES:
         name = "keepfit"
@@ -249,7 +262,7 @@ def _read_place(place: str) -> bytes | memoryview:
         _raise_clear(error, place, writing=False)
 
 
-def _save_at_url(write_to: _WriteTo, url: str) -> None:
+def _save_at_url(write_to: WriteTo, url: str) -> None:
     system, path = _file_system(url)
     with _remote_errors(url), system.transaction, system.open(path, "wb") as file:
         write_to(file)

@@ -17,7 +17,19 @@ from keepfit.errors import KeepfitError, KeepfitWarning
 __all__ = ["COMMANDS", "EXIT_CODES", "root"]
 
 #: Commands in the order they are listed; each is ``command`` in the module of its name.
-COMMANDS = ("search", "status", "leaderboard", "show", "predict", "export", "inspect", "convert", "verify", "doctor")
+COMMANDS = (
+    "search",
+    "status",
+    "leaderboard",
+    "show",
+    "predict",
+    "export",
+    "inspect",
+    "convert",
+    "verify",
+    "token",
+    "doctor",
+)
 
 #: What a program may rely on.
 EXIT_CODES = {

@@ -95,6 +95,7 @@ def _show(info: ModelInfo, versions: list[ModelInfo]) -> None:
         ("model", f"{info.name}, version {info.version}" + (f" ({', '.join(info.aliases)})" if info.aliases else "")),
         ("type", info.type),
         ("kept", when(info.created_at)),
+        *([("uploaded by", info.tenant)] if info.tenant is not None else []),
         ("size", size(info.size_bytes)),
         ("digest", info.digest),
         ("versions", ", ".join(f"{name} {release}" for name, release in info.versions.items())),

@@ -1,6 +1,7 @@
 """Where models, metadata and finished work live: one SQLAlchemy schema, in SQLite or PostgreSQL.
 
-`Store` keeps models by name and version, each array once by content address. `Work` keeps what searches have finished.
+`Store` keeps models by name and version, each array once by content address. `Work` keeps what searches have finished;
+`Tenants` what was uploaded to a server, `TokenTable` who may ask it for what.
 Crash safety and concurrency are the database's, not ours: what must not be torn apart is one transaction.
 """
 
@@ -10,9 +11,13 @@ from keepfit.store.records import (
     FinishedTask,
     ModelInfo,
     ModelNotFoundError,
+    Quota,
+    QuotaError,
     SearchInfo,
     SearchRecord,
     TaskInfo,
+    TokenInfo,
+    VersionInfo,
 )
 from keepfit.store.work import Work
 
@@ -21,9 +26,13 @@ __all__ = [
     "FinishedTask",
     "ModelInfo",
     "ModelNotFoundError",
+    "Quota",
+    "QuotaError",
     "SearchInfo",
     "SearchRecord",
     "Store",
     "TaskInfo",
+    "TokenInfo",
+    "VersionInfo",
     "Work",
 ]

@@ -17,7 +17,7 @@ from keepfit.graph import PLAIN_DTYPES
 from keepfit.store import schema
 from keepfit.store.database import PORTION, portions
 
-__all__ = ["CHUNK_BYTES", "digest_of", "drop_unused", "fetch", "keep"]
+__all__ = ["CHUNK_BYTES", "digest_of", "drop_unused", "fetch", "keep", "stream"]
 
 #: SQLite and PostgreSQL hold at most 1 GB in one value; less per value is less memory on the way.
 CHUNK_BYTES = 16 << 20
@@ -53,9 +53,13 @@ _drop_unused = schema.array.delete().where(
 
 def digest_of(array: NDArray[Any]) -> bytes:
     """The content address: SHA-256 over dtype name, shape and bytes. About 0.6 s per GB where the processor helps."""
-    digest = hashlib.sha256(f"{_NAME_OF[array.dtype]} {list(array.shape)}\n".encode())
+    digest = _digest_for(_NAME_OF[array.dtype], str(list(array.shape)))
     digest.update(_bytes_of(array))
     return digest.digest()
+
+
+def _digest_for(dtype: str, shape: str) -> hashlib._Hash:
+    return hashlib.sha256(f"{dtype} {shape}\n".encode())
 
 
 def keep(connection: Connection, arrays: Sequence[NDArray[Any]], digests: Sequence[bytes]) -> list[int]:
@@ -106,6 +110,24 @@ def fetch(connection: Connection, version_id: int) -> tuple[list[NDArray[Any]], 
         given.add(row.array_id)
         out.append(array)
     return out, [row.digest for row in rows]
+
+
+def stream(connection: Connection, version_id: int) -> Iterator[bytes]:
+    """The bytes of a version that is one array, chunk by chunk: never the whole in memory.
+
+    Raises
+    ------
+    StoreError
+        After the last chunk, if together they are not what the digest says.
+    """
+    row = connection.execute(_arrays_of, {"version": version_id}).one()
+    digest = _digest_for(row.dtype, row.shape)
+    for number in range(math.ceil(row.size_bytes / CHUNK_BYTES)):
+        data = connection.execute(_one_chunk, {"id": row.array_id, "n": number}).scalar() or b""
+        digest.update(data)
+        yield data
+    if digest.digest() != row.digest:
+        raise StoreError(f"array {row.digest.hex()[:16]} in the store is damaged: its bytes have another digest")
 
 
 def drop_unused(connection: Connection, ids: Sequence[int]) -> None:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, func, or_, select, update
 
 from keepfit.errors import StoreError
 from keepfit.facts import metadata_of
 from keepfit.graph import Graph, Ref
 from keepfit.store import schema
 from keepfit.store.database import insert_row, keepfit_version
-from keepfit.store.records import ModelInfo, ModelNotFoundError
+from keepfit.store.records import ModelInfo, ModelNotFoundError, VersionInfo
 
 __all__ = [
     "add_version",
@@ -27,15 +28,37 @@ __all__ = [
     "find",
     "has",
     "info",
+    "listing",
     "names",
     "rename",
     "set_alias",
+    "tenant_of",
     "versions",
 ]
 
 _NAME_CHARACTERS = 255
 _LAST_VERSION = 2**31 - 1  # PostgreSQL's INTEGER
 _model, _version, _alias, _link = schema.model, schema.model_version, schema.alias, schema.model_array
+
+_newest = (
+    select(_version.c.model_id, func.max(_version.c.version).label("newest")).group_by(_version.c.model_id).subquery()
+)
+_listing = (
+    select(
+        _model.c.name,
+        _model.c.tenant,
+        _version.c.version,
+        _version.c.digest,
+        _version.c.created_at,
+        _alias.c.alias,
+        _newest.c.newest,
+    )
+    .join_from(_model, _newest, _newest.c.model_id == _model.c.id)
+    .join(_version, _version.c.model_id == _model.c.id)
+    .outerjoin(_alias, _alias.c.version_id == _version.c.id)
+    .where(or_(_version.c.version == _newest.c.newest, _alias.c.alias.is_not(None)))
+    .order_by(_alias.c.alias)
+)
 
 
 def check_name(name: object, what: str = "name") -> None:
@@ -92,15 +115,35 @@ def find(connection: Connection, name: str, version: int | str | None) -> Row[An
 def info(connection: Connection, name: str, version: int | str | None) -> ModelInfo:
     """What is known of one version."""
     row = find(connection, name, version)
-    return _info(name, row, _aliases(connection, row.model_id))
+    return _info(name, row, _aliases(connection, row.model_id), tenant_of(connection, name))
 
 
 def versions(connection: Connection, name: str) -> list[ModelInfo]:
     """What is known of all versions, the oldest first."""
     model_id = _model_id(connection, name)
-    given = _aliases(connection, model_id)
+    given, tenant = _aliases(connection, model_id), tenant_of(connection, name)
     rows = connection.execute(select(_version).where(_version.c.model_id == model_id).order_by(_version.c.version))
-    return [_info(name, row, given) for row in rows]
+    return [_info(name, row, given, tenant) for row in rows]
+
+
+def listing(connection: Connection) -> list[VersionInfo]:
+    """Of every name the newest version and those that aliases stand for, by name and version. One query."""
+    found: dict[tuple[str, int], VersionInfo] = {}
+    for row in connection.execute(_listing):
+        aliases = () if row.alias is None else (row.alias,)
+        key = (row.name, row.version)
+        if key in found:
+            found[key] = replace(found[key], aliases=(*found[key].aliases, *aliases))
+        else:
+            newest = row.version == row.newest
+            found[key] = VersionInfo(*key, row.digest, row.created_at, newest, aliases, row.tenant)
+    return [found[key] for key in sorted(found)]
+
+
+def tenant_of(connection: Connection, name: str) -> str | None:
+    """Who uploaded a model; None for the owner's own, and where there is none of that name."""
+    tenant: str | None = connection.execute(select(_model.c.tenant).where(_model.c.name == name)).scalar()
+    return tenant
 
 
 def aliases(connection: Connection, name: str) -> dict[str, int]:
@@ -126,8 +169,10 @@ def describe(graph: Graph, facts: Mapping[str, str], digest: str, size_bytes: in
     }
 
 
-def add_version(connection: Connection, name: str, row: Mapping[str, Any], array_ids: Sequence[int]) -> int:
-    """Add a version and the name, where it is new. The caller is alone among writers of models.
+def add_version(
+    connection: Connection, name: str, row: Mapping[str, Any], array_ids: Sequence[int], *, tenant: str | None = None
+) -> int:
+    """Add a version and the name, where it is new, as the tenant's. The caller is alone among writers of models.
 
     Returns
     -------
@@ -137,7 +182,7 @@ def add_version(connection: Connection, name: str, row: Mapping[str, Any], array
     found = connection.execute(select(_model).where(_model.c.name == name)).first()
     if found is None:
         version = 1
-        model_id = insert_row(connection, _model, {"name": name, "last_version": version})
+        model_id = insert_row(connection, _model, {"name": name, "last_version": version, "tenant": tenant})
     else:
         model_id, version = found.id, found.last_version + 1
         connection.execute(update(_model).where(_model.c.id == model_id).values(last_version=version))
@@ -257,7 +302,7 @@ def _aliases(connection: Connection, model_id: int) -> dict[str, int]:
     return dict(sorted((row.alias, row.version) for row in rows))
 
 
-def _info(name: str, row: Row[Any], given: Mapping[str, int]) -> ModelInfo:
+def _info(name: str, row: Row[Any], given: Mapping[str, int], tenant: str | None) -> ModelInfo:
     known = facts(row)
     return ModelInfo(
         name=name,
@@ -270,6 +315,8 @@ def _info(name: str, row: Row[Any], given: Mapping[str, int]) -> ModelInfo:
         metadata=metadata_of(known),
         versions=msgspec.json.decode(row.versions, type=dict[str, str]),
         aliases=tuple(alias for alias, number in given.items() if number == row.version),
+        tenant=tenant,
+        form=row.form,
     )
 
 

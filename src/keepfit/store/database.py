@@ -27,6 +27,7 @@ from sqlalchemy.pool import StaticPool
 from keepfit.errors import StoreError
 from keepfit.store import schema
 from keepfit.store.files import StoreFile, check_file
+from keepfit.store.upgrades import upgrade
 
 __all__ = ["PORTION", "Database", "insert_row", "keepfit_version", "portions", "url_of"]
 
@@ -290,6 +291,9 @@ def _open_schema(database: Database, *, create: bool) -> None:
             f"{database!r} was made by a later keepfit (schema {found}, this one knows {schema.SCHEMA_VERSION}); "
             "upgrade keepfit: pip install -U keepfit"
         )
+    if found < schema.SCHEMA_VERSION:
+        with database.write(alone="schema") as connection:
+            upgrade(connection, _version_of(connection))  # another process may have been quicker: then nothing is left
 
 
 def _version_of(connection: Connection) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Collection, Iterator, Mapping, MutableMapping
-from typing import TYPE_CHECKING, Any, BinaryIO
+from functools import partial
+from typing import IO, TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from keepfit.errors import StoreError
 from keepfit.graph import Graph, from_json, to_json
 from keepfit.store import arrays, catalogue
 from keepfit.store.database import Database
-from keepfit.store.records import ModelInfo
+from keepfit.store.records import ModelInfo, VersionInfo
+from keepfit.store.tenants import Tenants
+from keepfit.store.tokens import TokenTable
 from keepfit.store.work import Work
 
 if TYPE_CHECKING:
@@ -43,6 +46,10 @@ class Store(MutableMapping[str, Any]):
         The database URL, with its password: what opens the same store from anywhere on this machine.
     work : Work
         The finished work of searches.
+    tenants : Tenants
+        Models that were uploaded to a server.
+    tokens : TokenTable
+        Who may ask a server for what.
 
     Raises
     ------
@@ -80,6 +87,8 @@ class Store(MutableMapping[str, Any]):
     def __init__(self, place: str | os.PathLike[str], *, create: bool = True) -> None:
         self._database = Database(place, create=create)
         self.work = Work(self._database)
+        self.tenants = Tenants(self._database)
+        self.tokens = TokenTable(self._database)
 
     @property
     def url(self) -> str:
@@ -215,11 +224,15 @@ class Store(MutableMapping[str, Any]):
         StoreError, FormatError
             If what is stored is damaged.
         """
+        from keepfit import artifact
+
         with self._database.read() as connection:
             row = catalogue.find(connection, name, version)
             contents, digests = arrays.fetch(connection, row.id)
         if not contents or hashlib.sha256(b"".join(digests)).hexdigest() != row.digest:
             raise StoreError(f"version {row.version} of {name!r} is damaged: its arrays are not those it was kept with")
+        if row.form == "file":
+            return artifact.read(contents[0].data)
         graph = from_json(contents[0].tobytes())
         graph.arrays = list(contents[1:])
         if len(graph.arrays) != len(graph.names):
@@ -265,6 +278,20 @@ class Store(MutableMapping[str, Any]):
         """
         with self._database.read() as connection:
             return catalogue.versions(connection, name)
+
+    def listing(self) -> list[VersionInfo]:
+        """Of every name the newest version and those that aliases stand for, by name and version, in one query.
+
+        Returns
+        -------
+        list of VersionInfo
+
+        Notes
+        -----
+        What a server looks at every few seconds for what is new.
+        """
+        with self._database.read() as connection:
+            return catalogue.listing(connection)
 
     def set_alias(self, name: str, alias: str, version: int | str | None) -> None:
         """Let an alias stand for a version, whatever it stood for before.
@@ -355,6 +382,8 @@ class Store(MutableMapping[str, Any]):
     ) -> None:
         """Write a model to a file, byte for byte what `keepfit.dump` would have written.
 
+        One that was uploaded to a server is written as it came, without being read.
+
         Parameters
         ----------
         name : str
@@ -380,11 +409,21 @@ class Store(MutableMapping[str, Any]):
         from keepfit import artifact
 
         level = artifact.level_of(compress)
-        graph, facts = self.graph(name, version=version)
-        if isinstance(file, str | os.PathLike):
-            artifact.save(graph, facts, file, level=level)
+        info = self.info(name, version)
+        if info.form == "file" and level is None:
+            write_to = partial(self._copy, name, info.version)
         else:
-            artifact.write(graph, facts, file, level=level)
+            graph, facts = self.graph(name, version=info.version)
+            write_to = partial(artifact.write, graph, facts, level=level)
+        if isinstance(file, str | os.PathLike):
+            artifact.save_by(write_to, file)
+        else:
+            write_to(file)
+
+    def _copy(self, name: str, version: int, file: IO[bytes]) -> None:
+        with self._database.read() as connection:
+            for data in arrays.stream(connection, catalogue.find(connection, name, version).id):
+                file.write(data)
 
     def close(self) -> None:
         """Close the connections. What was kept is kept without it."""

@@ -13,9 +13,13 @@ __all__ = [
     "FinishedTask",
     "ModelInfo",
     "ModelNotFoundError",
+    "Quota",
+    "QuotaError",
     "SearchInfo",
     "SearchRecord",
     "TaskInfo",
+    "TokenInfo",
+    "VersionInfo",
 ]
 
 
@@ -51,6 +55,11 @@ class ModelInfo:
         Releases of the libraries that the model's types are from, and of keepfit.
     aliases : tuple of str, default=()
         In alphabetical order.
+    tenant : str or None, default=None
+        Who uploaded it to a server; None for what the store's owner kept.
+    form : {"graph", "file"}, default="graph"
+        ``file``: it is kept as the file that was uploaded, which is read when the model is. Its type, facts and
+        versions are what that file says of itself.
     """
 
     name: str
@@ -63,6 +72,88 @@ class ModelInfo:
     metadata: Mapping[str, object]
     versions: Mapping[str, str]
     aliases: tuple[str, ...] = ()
+    tenant: str | None = None
+    form: str = "graph"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionInfo:
+    """A version as a list of many gives it: what tells it from others.
+
+    Parameters
+    ----------
+    name : str
+    version : int
+    digest : str
+        As in `ModelInfo`.
+    created_at : datetime
+        In UTC.
+    is_newest : bool
+    aliases : tuple of str
+        In alphabetical order.
+    tenant : str or None
+        As in `ModelInfo`.
+    """
+
+    name: str
+    version: int
+    digest: str
+    created_at: datetime
+    is_newest: bool
+    aliases: tuple[str, ...]
+    tenant: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenInfo:
+    """A token of a server. Its secret is nowhere, only what the secret is checked by.
+
+    Parameters
+    ----------
+    key : str
+        What it is looked up by; the first part of the token.
+    digest : bytes of length 32
+        SHA-256 of its secret.
+    role : str
+    tenant : str or None
+    label : str
+    created_at : datetime
+        In UTC.
+    expires_at, revoked_at : datetime or None
+        In UTC.
+    """
+
+    key: str
+    digest: bytes
+    role: str
+    tenant: str | None
+    label: str
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+
+class QuotaError(StoreError):
+    """A tenant has no room for this upload."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What one tenant may keep in a store.
+
+    Parameters
+    ----------
+    models : int
+        Names.
+    versions : int
+        Versions of one name.
+    size_bytes : int
+        Of all versions of all its names.
+    """
+
+    models: int
+    versions: int
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,8 @@
 Names carry the prefix ``keepfit_``, so that a PostgreSQL database may hold other things too.
 
 A later release that leases tasks to machines adds its table beside `task`; a change to what stands here raises
-`SCHEMA_VERSION` and brings the step that upgrades an older store.
+`SCHEMA_VERSION` and brings the step that upgrades an older store, in upgrades.py. A process of the release before that
+has the store open goes on: what is new has a default.
 """
 
 from __future__ import annotations
@@ -46,9 +47,10 @@ __all__ = [
     "search",
     "search_part",
     "task",
+    "token",
 ]
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Moment(TypeDecorator[datetime]):
@@ -99,6 +101,7 @@ model = Table(
     _id(),
     Column("name", String(255), nullable=False, unique=True),
     Column("last_version", Integer, nullable=False),
+    Column("tenant", String(64)),  # who uploaded it to a server; none for the owner's own
 )
 
 model_version = Table(
@@ -113,6 +116,7 @@ model_version = Table(
     Column("size_bytes", BigInteger, nullable=False),
     Column("versions", Text, nullable=False),  # JSON
     Column("facts", Text, nullable=False),  # JSON
+    Column("form", String(8), nullable=False, server_default="graph"),  # or "file": its one array is a whole file
     UniqueConstraint("model_id", "version"),
 )
 
@@ -144,7 +148,7 @@ array_chunk = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
-#: The arrays of a version by place: 0 is its graph's JSON, the graph's own arrays follow.
+#: The arrays of a version by place: 0 is its graph's JSON, the graph's own arrays follow; or 0 is its file.
 model_array = Table(
     "keepfit_model_array",
     metadata,
@@ -204,6 +208,21 @@ reuse = Table(
     metadata,
     _belongs_to("search_id", "search", primary_key=True),
     _belongs_to("task_id", "task", primary_key=True, index=True),
+)
+
+#: Who may ask a server for what. The secret itself is not kept.
+token = Table(
+    "keepfit_token",
+    metadata,
+    _id(),
+    Column("key", String(32), nullable=False, unique=True),  # stands in the token, to look it up by
+    Column("digest", LargeBinary(32), nullable=False),  # SHA-256 of its secret
+    Column("role", String(16), nullable=False),
+    Column("tenant", String(64)),
+    Column("label", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("expires_at", Moment),
+    Column("revoked_at", Moment),
 )
 
 # PostgreSQL would try to compress each value; arrays and payloads rarely shrink and are read often.
