@@ -37,7 +37,7 @@ from keepfit.errors import (
     UntrustedError,
     VersionError,
 )
-from keepfit.graph import Graph, Node, Ref
+from keepfit.graph import Graph, Limits, Node, Ref
 
 X, Y = load_iris(return_X_y=True)
 #: A release that is known and not the running one.
@@ -565,3 +565,31 @@ def test_a_compressed_forest_is_smaller_and_the_same(tmp_path: Path) -> None:
 def test_another_compression_is_a_value_error(compress: Any) -> None:
     with pytest.raises(ValueError, match="from 1 to 19"):
         keepfit.dumps(1, compress=compress)
+
+
+LONG = keepfit.dumps({"numbers": np.arange(1000.0), "list": [[], [], []]})
+
+
+def named(tmp_path: Path) -> str:
+    (tmp_path / "long").write_bytes(LONG)
+    return str(tmp_path / "long")
+
+
+@pytest.mark.parametrize("read", [keepfit.load, keepfit.verify, keepfit.inspect, keepfit.open])
+@pytest.mark.parametrize("place", [named, lambda _: io.BytesIO(LONG), lambda _: io.BufferedReader(io.BytesIO(LONG))])  # type: ignore[arg-type]
+def test_a_caller_may_set_narrower_limits(read: Any, place: Any, tmp_path: Path) -> None:
+    read(place(tmp_path), limits=Limits(file_bytes=len(LONG)))
+    with pytest.raises(FormatError, match="the file is longer than"):
+        read(place(tmp_path), limits=Limits(file_bytes=len(LONG) - 1))
+    with pytest.raises(FormatError, match="objects"):
+        read(place(tmp_path), limits=Limits(nodes=4))
+
+
+def test_limits_hold_for_bytes_and_for_what_is_converted(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="objects"):
+        keepfit.loads(LONG, limits=Limits(nodes=4))
+    old = pickle.dumps([[], [], [], []], 2)
+    keepfit.convert(old, tmp_path / "new", limits=Limits(pickle_records=5))
+    with pytest.raises(FormatError, match="more than 3 objects"):
+        keepfit.convert(old, tmp_path / "new", limits=Limits(pickle_records=3))
+    assert keepfit.inspect(old, limits=Limits(pickle_records=3)).verdict == "unreadable"

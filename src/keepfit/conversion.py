@@ -7,6 +7,7 @@ from typing import Any
 
 from keepfit import artifact, pickles
 from keepfit.errors import FormatError
+from keepfit.graph import LIMITS, Limits
 from keepfit.persistence import Place, Trusted, build, dump
 
 __all__ = ["convert"]
@@ -19,6 +20,7 @@ def convert(
     trusted: Trusted = (),
     allow: Collection[str] = (),
     metadata: Mapping[str, Any] | None = None,
+    limits: Limits = LIMITS,
 ) -> None:
     """Make a keepfit file of a pickle or joblib file. Nothing in it runs.
 
@@ -39,6 +41,8 @@ def convert(
         As for `keepfit.load`.
     metadata : mapping of str to JSON-able, default=None
         As for `keepfit.dump`.
+    limits : keepfit.graph.Limits, default=LIMITS
+        As for `keepfit.load`.
 
     Raises
     ------
@@ -79,11 +83,11 @@ def convert(
     >>> keepfit.loads(target.getvalue()).predict([[0.9]])
     array([1])
     """
-    data = source if isinstance(source, (bytes, bytearray, memoryview)) else artifact.open_bytes(source)
+    data = source if isinstance(source, (bytes, bytearray, memoryview)) else artifact.open_bytes(source, limits=limits)
     words = artifact.sniff(data)
     if words == "a keepfit file":
         raise FormatError("this is a keepfit file already; keepfit.load reads it")
-    contents = pickles.read(data)
+    contents = pickles.read(data, limits=limits)
     if not contents.is_one(words):
         raise FormatError(f"this is {words}, not a pickle or joblib file, so there is nothing to convert")
-    dump(build(contents.graph(), trusted=trusted, allow=allow), target, metadata=metadata, allow=allow)
+    dump(build(contents.graph(), trusted=trusted, allow=allow, limits=limits), target, metadata=metadata, allow=allow)

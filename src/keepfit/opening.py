@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from keepfit import artifact, codecs
 from keepfit.codecs.codec import pieces_of
 from keepfit.errors import PartNotFoundError
-from keepfit.graph import Ref, first_objects
+from keepfit.graph import LIMITS, Limits, Ref, first_objects
 from keepfit.persistence import build
 
 __all__ = ["OpenFile", "open"]
@@ -23,14 +23,14 @@ _Place = str | os.PathLike[str] | IO[bytes]
 _Trusted = Iterable[type | Callable[..., Any] | str]
 
 
-def open(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = ()) -> OpenFile:
+def open(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = (), limits: Limits = LIMITS) -> OpenFile:
     """Open a file for single arrays and sub-models, without reading the rest.
 
     Parameters
     ----------
     file : str, path-like or binary file object
         What `dump` wrote. Of ``scheme://`` places, which fsspec opens, only the bytes that are wanted are fetched.
-    trusted, allow
+    trusted, allow, limits
         As for `load`. They are needed only for what is built.
 
     Returns
@@ -65,7 +65,7 @@ def open(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = ()) -
     ('a.coef_', 'a.singular_')
     [2.] [5.]
     """
-    return OpenFile(file, trusted, allow)
+    return OpenFile(file, trusted, allow, limits)
 
 
 class OpenFile:
@@ -76,6 +76,7 @@ class OpenFile:
     file : str, path-like or binary file object
     trusted : iterable of type, callable or str
     allow : collection of str
+    limits : Limits
         As for `load`.
 
     Raises
@@ -84,11 +85,13 @@ class OpenFile:
         As `open` has it.
     """
 
-    def __init__(self, file: _Place, trusted: _Trusted, allow: Collection[str]) -> None:
+    def __init__(self, file: _Place, trusted: _Trusted, allow: Collection[str], limits: Limits) -> None:
         self._trusted = tuple(trusted)
         self._allow = allow
+        self._limits = limits
         with ExitStack() as stack:
-            self._reader = artifact.Reader(stack.enter_context(artifact.open_source(file, lazily=True)))
+            source = stack.enter_context(artifact.open_source(file, lazily=True, limits=limits))
+            self._reader = artifact.Reader(source, limits=limits)
             self._stack = stack.pop_all()
         self._graph = self._reader.graph
 
@@ -164,7 +167,7 @@ class OpenFile:
                     counted.add(each.array)
                 array = array[each.start : each.stop].copy()
             part.arrays.append(array)
-        return build(part, trusted=self._trusted, allow=self._allow)
+        return build(part, trusted=self._trusted, allow=self._allow, limits=self._limits)
 
     def close(self) -> None:
         """Close the file. What was read stays."""

@@ -15,7 +15,7 @@ from typing import IO, Any
 from keepfit import artifact, codecs
 from keepfit.errors import KeepfitWarning, UnsupportedError
 from keepfit.facts import facts_of
-from keepfit.graph import Graph
+from keepfit.graph import LIMITS, Graph, Limits
 
 __all__ = [
     "Place",
@@ -150,7 +150,14 @@ def dumps(
     return artifact.to_bytes(graph, facts, level=level)
 
 
-def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
+def load(
+    file: Place,
+    *,
+    mmap: bool = False,
+    trusted: Trusted = (),
+    allow: Collection[str] = (),
+    limits: Limits = LIMITS,
+) -> Any:
     """Build the object that a file keeps. Nothing in the file runs.
 
     Parameters
@@ -167,6 +174,8 @@ def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Colle
     allow : collection of str, default=()
         Capabilities to open: ``"code"`` (code in the file runs), ``"paths"`` (the model may read and write files it
         names), ``"patterns"`` (regular expressions of the file's own).
+    limits : keepfit.graph.Limits, default=LIMITS
+        Bounds on what the file may ask for: its size, and what is in it. ``docs/security.md`` lists them.
 
     Returns
     -------
@@ -175,7 +184,7 @@ def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Colle
     Raises
     ------
     FormatError
-        If the bytes are not a whole, undamaged keepfit file.
+        If the bytes are not a whole, undamaged keepfit file within the limits.
     UntrustedError
         If the file names types, functions or capabilities that you have not opened.
     VersionError
@@ -211,21 +220,27 @@ def load(file: Place, *, mmap: bool = False, trusted: Trusted = (), allow: Colle
     allow = _allowed(allow)
     if mmap and not isinstance(file, str | os.PathLike):
         raise TypeError(f"mmap=True takes the path of a file on this machine, not {type(file).__name__}")
-    with artifact.open_source(file, lazily=mmap) as source:
+    with artifact.open_source(file, lazily=mmap, limits=limits) as source:
         if mmap and not isinstance(source, artifact.FileSource):
             raise TypeError(f"mmap=True takes the path of a file on this machine, and {file!r} is none")
-        graph, _ = artifact.read_source(source, may_map=codecs.unread_arrays if mmap else None)
-    return build(graph, trusted=trusted, allow=allow)
+        graph, _ = artifact.read_source(source, limits=limits, may_map=codecs.unread_arrays if mmap else None)
+    return build(graph, trusted=trusted, allow=allow, limits=limits)
 
 
-def loads(data: bytes | bytearray | memoryview, *, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
+def loads(
+    data: bytes | bytearray | memoryview,
+    *,
+    trusted: Trusted = (),
+    allow: Collection[str] = (),
+    limits: Limits = LIMITS,
+) -> Any:
     """Build the object that bytes keep. Nothing in them runs.
 
     Parameters
     ----------
     data : bytes-like
         What `dumps` gave, or the contents of a file that `dump` wrote.
-    trusted, allow
+    trusted, allow, limits
         As for `load`, which also lists the errors.
 
     Returns
@@ -233,17 +248,17 @@ def loads(data: bytes | bytearray | memoryview, *, trusted: Trusted = (), allow:
     object
     """
     allow = _allowed(allow)
-    graph, _ = artifact.read(data)
-    return build(graph, trusted=trusted, allow=allow)
+    graph, _ = artifact.read(data, limits=limits)
+    return build(graph, trusted=trusted, allow=allow, limits=limits)
 
 
-def build(graph: Graph, *, trusted: Trusted = (), allow: Collection[str] = ()) -> Any:
+def build(graph: Graph, *, trusted: Trusted = (), allow: Collection[str] = (), limits: Limits = LIMITS) -> Any:
     """Build the object of a graph, as `load` does once it has read one.
 
     Parameters
     ----------
     graph : Graph
-    trusted, allow
+    trusted, allow, limits
         As for `load`, which also lists the errors and the warning.
 
     Returns
@@ -251,7 +266,7 @@ def build(graph: Graph, *, trusted: Trusted = (), allow: Collection[str] = ()) -
     object
     """
     changes: list[str] = []
-    obj = codecs.decode(graph, trusted=trusted, allow=_allowed(allow), changes=changes)
+    obj = codecs.decode(graph, trusted=trusted, allow=_allowed(allow), limits=limits, changes=changes)
     _warn(graph, changes)
     return obj
 
@@ -279,14 +294,18 @@ class Verification:
 
 
 def verify(
-    file: Place | bytes | bytearray | memoryview, *, trusted: Trusted = (), allow: Collection[str] = ()
+    file: Place | bytes | bytearray | memoryview,
+    *,
+    trusted: Trusted = (),
+    allow: Collection[str] = (),
+    limits: Limits = LIMITS,
 ) -> Verification:
     """Check a file: every byte against its checksum, the model by building it, its sample by replaying it.
 
     Parameters
     ----------
     file : str, path-like, binary file object or bytes-like
-    trusted, allow
+    trusted, allow, limits
         As for `load`, which also lists the errors.
 
     Returns
@@ -303,11 +322,13 @@ def verify(
     Verification(ok=True, arrays=3, methods={'predict': True})
     """
     allow = _allowed(allow)
-    graph, _ = artifact.read(file if isinstance(file, bytes | bytearray | memoryview) else artifact.open_bytes(file))
-    obj = build(graph, trusted=trusted, allow=allow)
+    if not isinstance(file, bytes | bytearray | memoryview):
+        file = artifact.open_bytes(file, limits=limits)
+    graph, _ = artifact.read(file, limits=limits)
+    obj = build(graph, trusted=trusted, allow=allow, limits=limits)
     methods: dict[str, bool] = {}
     if "sample" in graph.roots:
-        sample = codecs.decode(graph, root="sample", trusted=trusted, allow=allow)
+        sample = codecs.decode(graph, root="sample", trusted=trusted, allow=allow, limits=limits)
         now = _outputs(obj, sample["inputs"])
         methods = {name: name in now and _same(now[name], output) for name, output in sample["outputs"].items()}
     return Verification(all(methods.values()), len(graph.names), methods)

@@ -15,14 +15,15 @@ from typing import IO, Any, NoReturn
 
 from keepfit.artifact.sources import BytesSource, DiskFile, FileSource, RemoteSource, Source
 from keepfit.artifact.writing import write
-from keepfit.errors import UnsupportedError
-from keepfit.graph import Graph
+from keepfit.errors import FormatError, UnsupportedError
+from keepfit.graph import LIMITS, Graph, Limits
 
 __all__ = ["WriteTo", "open_bytes", "open_source", "save", "save_by"]
 
 # A scheme of one letter is a Windows drive. "::" chains file systems, as fsspec has it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z][A-Za-z0-9+.-]+)*://")
 _LOCAL_URL = re.compile(r"(?:file|local)://")
+_PORTION_BYTES = 1 << 26
 _LONGEST_NAME_BYTES = 200  # leaves room for what a temporary name adds, below the usual 255
 
 #: Writes a whole file to a binary file object.
@@ -108,7 +109,9 @@ def save_by(write_to: WriteTo, path: str | os.PathLike[str]) -> None:
 
 
 @contextlib.contextmanager
-def open_source(file: str | os.PathLike[str] | IO[bytes], *, lazily: bool = False) -> Iterator[Source]:
+def open_source(
+    file: str | os.PathLike[str] | IO[bytes], *, lazily: bool = False, limits: Limits = LIMITS
+) -> Iterator[Source]:
     """Open a file to be read part by part; what is no regular file of the disk is read into memory first.
 
     Parameters
@@ -117,13 +120,16 @@ def open_source(file: str | os.PathLike[str] | IO[bytes], *, lazily: bool = Fals
         As for `open_bytes`, which also lists the errors.
     lazily : bool, default=False
         Whether a file at a URL is fetched part by part too, not as a whole.
+    limits : Limits, default=LIMITS
 
     Yields
     ------
     source : FileSource, RemoteSource or BytesSource
     """
     if isinstance(file, DiskFile) and _is_regular(file):
-        yield FileSource(file, file.tell())
+        source = FileSource(file, file.tell())
+        _check_size(source.size, limits)
+        yield source
         if not file.closed:
             file.seek(0, os.SEEK_END)
         return
@@ -133,14 +139,20 @@ def open_source(file: str | os.PathLike[str] | IO[bytes], *, lazily: bool = Fals
         with _remote_errors(place):
             size = system.size(path)
         if size is not None:  # a server may not tell
+            _check_size(size, limits)
             yield RemoteSource(system, path, size)
             return
     if not place or _URL.match(place):
-        yield BytesSource(memoryview(open_bytes(file)))
+        yield BytesSource(memoryview(open_bytes(file, limits=limits)))
         return
     try:
         with open(place, "rb", buffering=0) as opened:
-            yield FileSource(opened) if _is_regular(opened) else BytesSource(memoryview(opened.readall()))
+            if not _is_regular(opened):
+                yield BytesSource(memoryview(_all_of(opened, limits)))
+                return
+            source = FileSource(opened)
+            _check_size(source.size, limits)
+            yield source
     except OSError as error:
         _raise_clear(error, place, writing=False)
 
@@ -148,7 +160,7 @@ def open_source(file: str | os.PathLike[str] | IO[bytes], *, lazily: bool = Fals
 _TEXT_MODE = "the file is open in text mode; open it in binary mode, as in open(path, 'rb')"
 
 
-def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
+def open_bytes(file: str | os.PathLike[str] | IO[bytes], *, limits: Limits = LIMITS) -> bytes | memoryview:
     """Read all bytes of a file.
 
     Parameters
@@ -156,6 +168,7 @@ def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
     file : str, PathLike or binary file object
         A path, a URL (``scheme://...``) that fsspec knows, or an object whose ``read`` gives bytes; that is read from
         where it stands, and left open.
+    limits : Limits, default=LIMITS
 
     Returns
     -------
@@ -164,6 +177,8 @@ def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
 
     Raises
     ------
+    FormatError
+        If the file is longer than the limit.
     FileNotFoundError
         If there is no such file.
     PermissionError, IsADirectoryError, OSError
@@ -174,19 +189,38 @@ def open_bytes(file: str | os.PathLike[str] | IO[bytes]) -> bytes | memoryview:
         If `file` is open in text mode, or is none of the above.
     """
     if isinstance(file, str | os.PathLike) or not hasattr(file, "read"):
-        return _read_place(_place(file))
+        return _read_place(_place(file), limits)
     if isinstance(file, io.TextIOBase):  # before it decodes what is no text
         raise TypeError(_TEXT_MODE)
-    data = file.read()
-    if data is None:
-        raise BlockingIOError(
-            errno.EAGAIN, "the file is in non-blocking mode and has no more now; open it in blocking mode"
+    return _all_of(file, limits)
+
+
+def _all_of(file: IO[bytes] | io.RawIOBase, limits: Limits) -> bytes:
+    """What is left of a file that may not tell how much that is."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        data = file.read(_PORTION_BYTES)
+        if data is None:
+            raise BlockingIOError(
+                errno.EAGAIN, "the file is in non-blocking mode and has no more now; open it in blocking mode"
+            )
+        if isinstance(data, str):
+            raise TypeError(_TEXT_MODE)
+        if not isinstance(data, bytes):
+            raise TypeError(f"the file's read() gave {type(data).__name__} in place of bytes")
+        if not data:
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.append(data)
+        size += len(data)
+        _check_size(size, limits)
+
+
+def _check_size(size: int, limits: Limits) -> None:
+    if size > limits.file_bytes:
+        raise FormatError(
+            f"the file is longer than {limits.file_bytes:,} bytes, the limit; Limits(file_bytes=...) sets another one"
         )
-    if isinstance(data, str):
-        raise TypeError(_TEXT_MODE)
-    if not isinstance(data, bytes):
-        raise TypeError(f"the file's read() gave {type(data).__name__} in place of bytes")
-    return data
 
 
 def _place(path: Any) -> str:
@@ -247,16 +281,17 @@ def _sync_folder(folder: str) -> None:
             os.close(descriptor)
 
 
-def _read_place(place: str) -> bytes | memoryview:
+def _read_place(place: str, limits: Limits) -> bytes | memoryview:
     if _URL.match(place):
         system, path = _file_system(place)
         with _remote_errors(place), system.open(path, "rb") as file:
-            return bytes(file.read())
+            return _all_of(file, limits)
     try:
         with open(place, "rb", buffering=0) as file:
             if not _is_regular(file):
-                return file.readall()
+                return _all_of(file, limits)
             source = FileSource(file)
+            _check_size(source.size, limits)
             return source.take(0, source.size).toreadonly()
     except OSError as error:
         _raise_clear(error, place, writing=False)

@@ -13,6 +13,8 @@ class Limits:
 
     Parameters
     ----------
+    file_bytes : int, default=2**40
+        Length of a file; of one that is read in parts, also where only parts are read.
     header_bytes : int, default=100_000_000
         Length of a safetensors header; the bound of the safetensors specification itself.
     graph_bytes : int, default=1_000_000_000
@@ -51,6 +53,7 @@ class Limits:
         Different names of a pickle that a report lists.
     """
 
+    file_bytes: int = 2**40
     header_bytes: int = 100_000_000
     graph_bytes: int = 1_000_000_000
     nodes: int = 20_000_000

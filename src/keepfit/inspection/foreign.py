@@ -12,7 +12,7 @@ import msgspec
 from keepfit import artifact, codecs, pickles
 from keepfit.codecs.versions import running_version
 from keepfit.errors import FormatError, KeepfitError, UnsupportedError
-from keepfit.graph import Graph
+from keepfit.graph import LIMITS, Graph, Limits
 from keepfit.inspection.inspecting import foresee, largest_arrays, type_counts
 from keepfit.inspection.report import Effect, Obstacle, Report
 from keepfit.inspection.tree import TreeNode, type_tree
@@ -30,12 +30,13 @@ _DEPTH = 2
 _VERDICTS = ("convertible", "refused", "unreadable")
 
 
-def describe(data: Any, *, name: str = "", depth: int = 0) -> Report | None:
+def describe(data: Any, *, limits: Limits = LIMITS, name: str = "", depth: int = 0) -> Report | None:
     """The report on foreign bytes; None where they are keepfit's own, or nothing that is known.
 
     Parameters
     ----------
     data : bytes-like
+    limits : Limits, default=LIMITS
     name : str, default=""
         The name of a member of an archive.
     depth : int, default=0
@@ -46,11 +47,11 @@ def describe(data: Any, *, name: str = "", depth: int = 0) -> Report | None:
     if "keepfit file" in words:
         return None
     if archives.is_zip(view):
-        return _zip(view, name, depth)
-    contents = pickles.read(view)
+        return _zip(view, name, depth, limits)
+    contents = pickles.read(view, limits=limits)
     if not contents.is_one(words):
         return None
-    return _pickle(view, contents, name)
+    return _pickle(view, contents, name, limits)
 
 
 def _report(view: memoryview, kind: str, name: str, **fields: Any) -> Report:
@@ -59,7 +60,7 @@ def _report(view: memoryview, kind: str, name: str, **fields: Any) -> Report:
     return Report(kind=kind, size_bytes=len(view), digest=hashlib.sha256(view).hexdigest(), name=name, **fields)
 
 
-def _pickle(view: memoryview, contents: pickles.Contents, name: str) -> Report:
+def _pickle(view: memoryview, contents: pickles.Contents, name: str, limits: Limits) -> Report:
     found: dict[str, Any] = {
         "format_version": f"protocol {contents.protocol}" if contents.kind in ("pickle", "joblib") else "",
         "compression": contents.compression,
@@ -75,16 +76,16 @@ def _pickle(view: memoryview, contents: pickles.Contents, name: str) -> Report:
     except KeepfitError as error:
         obstacles = tuple(map(_obstacle, [*problems, error]))
         return _report(view, contents.kind, name, verdict="refused", obstacles=obstacles, **found)
-    return _report(view, contents.kind, name, **found, **_of_graph(graph, problems))
+    return _report(view, contents.kind, name, **found, **_of_graph(graph, problems, limits))
 
 
-def _of_graph(graph: Graph, problems: list[KeepfitError]) -> dict[str, Any]:
+def _of_graph(graph: Graph, problems: list[KeepfitError], limits: Limits) -> dict[str, Any]:
     untrusted = {place: where for place, where in codecs.untrusted_types(graph).items() if place != "refused"}
     capabilities, _, _ = foresee(graph)
     changes: list[str] = []
     if not problems and not untrusted:
         try:
-            codecs.decode(graph, changes=changes)
+            codecs.decode(graph, limits=limits, changes=changes)
         except KeepfitError as error:
             problems = [error]
     return {
@@ -121,18 +122,18 @@ def _written(view: memoryview) -> str:
 # Archives
 
 
-def _zip(view: memoryview, name: str, depth: int) -> Report:
+def _zip(view: memoryview, name: str, depth: int, limits: Limits) -> Report:
     try:
-        names = archives.member_names(view)
+        names = archives.member_names(view, limits=limits)
         if names and all(member.endswith(".npy") for member in names):
-            return _pickle(view, pickles.read(view), name)
+            return _pickle(view, pickles.read(view, limits=limits), name, limits)
         if "schema.json" in names:
-            return _skops(view, name)
+            return _skops(view, name, limits)
         if depth >= _DEPTH:
             raise FormatError("archives lie too deep inside each other")
         parts = []
-        for member, contents in archives.members(view):
-            part = describe(contents, name=member, depth=depth + 1)
+        for member, contents in archives.members(view, limits=limits):
+            part = describe(contents, limits=limits, name=member, depth=depth + 1)
             if part is not None:
                 parts.append(part)
     except FormatError as error:
@@ -148,9 +149,9 @@ def _zip(view: memoryview, name: str, depth: int) -> Report:
     return _report(view, "zip", name, verdict=worst, parts=tuple(parts))
 
 
-def _skops(view: memoryview, name: str) -> Report:
+def _skops(view: memoryview, name: str, limits: Limits) -> Report:
     """A skops file, by its schema alone."""
-    schema = next(contents for member, contents in archives.members(view) if member == "schema.json")
+    schema = next(contents for member, contents in archives.members(view, limits=limits) if member == "schema.json")
     try:
         tree = msgspec.json.decode(schema)
     except (msgspec.DecodeError, RecursionError) as error:

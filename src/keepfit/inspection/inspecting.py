@@ -18,7 +18,7 @@ from keepfit.codecs.estimators import EstimatorCodec
 from keepfit.codecs.versions import DISTRIBUTIONS, running_version
 from keepfit.errors import KeepfitError, UntrustedError
 from keepfit.facts import metadata_of
-from keepfit.graph import Graph, Node, Ref, first_objects
+from keepfit.graph import LIMITS, Graph, Limits, Node, Ref, first_objects
 from keepfit.inspection.report import ArrayInfo, Obstacle, Report
 from keepfit.inspection.tree import array_shape_and_dtype, type_tree
 
@@ -34,7 +34,9 @@ _DEPTH = 32
 _OBSTACLES = 20
 
 
-def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview) -> Report:
+def inspect(
+    file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memoryview, *, limits: Limits = LIMITS
+) -> Report:
     """Say what a file holds. Nothing in it is imported or run.
 
     Parameters
@@ -42,6 +44,8 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
     file : str, path-like, binary file object or bytes-like
         What `keepfit.dump` wrote; a pickle or joblib file, plain or compressed; ``.npy`` or ``.npz``; a skops file or
         another zip archive with such files in it; or its contents. ``scheme://`` places are opened by fsspec.
+    limits : keepfit.graph.Limits, default=LIMITS
+        As for `keepfit.load`.
 
     Returns
     -------
@@ -72,14 +76,14 @@ def inspect(file: str | os.PathLike[str] | BinaryIO | bytes | bytearray | memory
     >>> report.type, report.metadata, report.loads_as_it_is
     ('sklearn.linear_model.LogisticRegression', {'accuracy': 1.0}, True)
     """
-    data: Any = file if isinstance(file, (bytes, bytearray, memoryview)) else artifact.open_bytes(file)
+    data: Any = file if isinstance(file, (bytes, bytearray, memoryview)) else artifact.open_bytes(file, limits=limits)
     from keepfit.inspection.foreign import describe
 
-    return describe(data) or _describe(data)
+    return describe(data, limits=limits) or _describe(data, limits)
 
 
-def _describe(data: Any) -> Report:
-    graph, facts = artifact.read(data)
+def _describe(data: Any, limits: Limits) -> Report:
+    graph, facts = artifact.read(data, limits=limits)
     capabilities, changes, obstacles = foresee(graph)
     tree = type_tree(graph)
     stored = _compressed_sizes(graph)
