@@ -1,0 +1,6 @@
+"""The battery of estimators lies one folder up."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
