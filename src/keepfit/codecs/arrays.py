@@ -9,7 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.codec import GROUPED_BYTES_MAX, Building, Codec, CyclicCodec, Reducing, check_fields, pieces_of
+from keepfit.codecs.codec import (
+    GROUPED_BYTES_MAX,
+    Building,
+    Codec,
+    CyclicCodec,
+    Reducing,
+    check_fields,
+    note_whole,
+    pieces_of,
+)
 from keepfit.codecs.dtypes import DTYPE, as_dtype, checked_dtype, scalar_types
 from keepfit.codecs.functions import FUNCTION
 from keepfit.codecs.layout import LONG, check_shape, gaps_of, note_strides, with_strides
@@ -127,8 +136,12 @@ class _Array(CyclicCodec):
         if ("dtype" in state and group.array.ndim < 2) or order not in ("C", "F"):  # rows may be the octets of an item
             return super().build_group(group, context)
         whole = {name: value for name, value in state.items() if name != "order"}
-        pieces = pieces_of(self.build(Node(group.type, whole, array=group.array), context), group.lengths)
-        return [piece.T for piece in pieces] if order == "F" else pieces
+        array = self.build(Node(group.type, whole, array=group.array), context)
+        pieces = pieces_of(array, group.lengths)
+        if order == "F":
+            return [piece.T for piece in pieces]
+        note_whole(pieces, array, context)
+        return pieces
 
     def _build_objects(self, node: Node, context: Building) -> Any:
         if not node.state.keys() <= {"dtype", "dims", "order", "writeable"} or "dims" not in node.state:

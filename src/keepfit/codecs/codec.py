@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
 from itertools import accumulate, pairwise
+from operator import is_
 from typing import Any, cast
 
 from keepfit.errors import InvalidStateError
@@ -34,7 +35,9 @@ __all__ = [
     "find_codec",
     "from_record",
     "members_of",
+    "note_whole",
     "pieces_of",
+    "whole_of",
 ]
 
 
@@ -154,6 +157,17 @@ def pieces_of(array: Any, lengths: list[int]) -> list[Any]:
     if array.ndim < 1 or min(lengths) < 0 or sum(lengths) != len(array):
         raise InvalidStateError("the lengths of a group do not add up to its array")
     return [array[start:stop] for start, stop in pairwise(accumulate(lengths, initial=0))]
+
+
+def note_whole(pieces: list[Any], whole: Any, context: Building) -> None:
+    """Note that arrays are the rows of one array, in order and without gaps: see `whole_of`."""
+    context.memo["whole", id(pieces[0])] = pieces, whole  # an id is only good while its object lives
+
+
+def whole_of(arrays: list[Any], context: Building) -> Any:
+    """The array that these are the rows of, in order and without gaps, where they were built from one; or None."""
+    pieces, whole = context.memo.get(("whole", id(arrays[0])), ((), None))
+    return whole if len(pieces) == len(arrays) and all(map(is_, pieces, arrays)) else None
 
 
 #: Containers that stand in a group as records: their items are the fields, by place or by key.

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from keepfit.codecs.codec import Building, Codec, Reducing, check_columns, check_fields
+from keepfit.codecs.codec import Building, Codec, Reducing, check_columns, check_fields, pieces_of, whole_of
 from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
 from keepfit.errors import InvalidStateError, VersionError
 from keepfit.graph import Node
 
-__all__ = ["CODECS", "check_children", "depth_of"]
+__all__ = ["CODECS", "check_children"]
 
 _LEAF = -1  # sklearn.tree._tree.TREE_LEAF
 
@@ -55,18 +55,22 @@ class _Tree(Codec):
     def _built(self, columns: list[list[Any]], context: Building) -> list[Any]:
         make = tree_class()
         all_features, _, _, depths, all_nodes, _ = columns
-        _check_nodes(all_features, depths, all_nodes)
         _check_used_once(all_nodes, context)
+        whole = whole_of(all_nodes, context)
+        if whole is not None and whole.dtype == tree_node_dtype():  # the very dtype is known at once by compiled code
+            whole = whole.view(tree_node_dtype())
+            all_nodes = columns[4] = pieces_of(whole, list(map(len, all_nodes)))
+        _check_nodes(all_features, depths, all_nodes, whole)
         trees = []
-        widths: dict[bytes, int] = {}  # by the octets of n_classes, whose dtype and shape are looked at each time
+        widths: dict[tuple[bytes, int], int] = {}  # by the octets of n_classes and by n_outputs
         for n_features, n_classes, n_outputs, max_depth, nodes, values in zip(*columns, strict=True):
-            if n_classes.dtype != np.intp or n_classes.shape != (n_outputs,):
-                raise InvalidStateError("a tree has a number of classes for each output")
-            classes = n_classes.tobytes()
-            width = widths.get(classes)
-            if width is None:
-                width = widths[classes] = _width(n_classes)
-            if values.dtype != np.float64 or values.shape != (len(nodes), n_outputs, width):
+            if n_classes.dtype != _INTEGERS:
+                raise InvalidStateError("a tree has a number of classes for each output, an integer")
+            key = n_classes.tobytes(), n_outputs
+            width = widths.get(key)
+            if width is None or n_classes.ndim != 1:
+                width = widths[key] = _width(n_classes, n_outputs)
+            if values.dtype != _FLOATS or values.shape != (len(nodes), n_outputs, width):
                 raise InvalidStateError("a tree has one value for each node, output and class")
             tree = make(n_features, n_classes, n_outputs)
             tree.__setstate__({"max_depth": max_depth, "node_count": len(nodes), "nodes": nodes, "values": values})
@@ -86,15 +90,18 @@ _FIELDS: dict[str, Any] = {
     "values": np.ndarray,
 }
 
-#: Trees are checked together up to this many nodes: numpy's cost per call is shared, and the copy stays small.
-_NODES_TOGETHER = 20_000
+_INTEGERS, _FLOATS = np.dtype(np.intp), np.dtype(np.float64)
+
+#: Trees are checked together up to this many nodes: numpy's cost per call is shared, and all stays in a processor's
+#: cache.
+_NODES_TOGETHER = 8_000
 #: The depths of a tree of so many nodes are walked by itself; below, those of many trees are worked out together.
 _LARGE = 500
 
 
-def _width(n_classes: NDArray[Any]) -> int:
+def _width(n_classes: NDArray[Any], n_outputs: int) -> int:
     """How many values a node has for each output."""
-    if not n_classes.size or n_classes.min() < 1:
+    if n_classes.shape != (n_outputs,) or not n_outputs or n_classes.min() < 1:
         raise InvalidStateError("a tree has outputs, and at least one class for each")
     return int(n_classes.max())
 
@@ -108,46 +115,55 @@ def _check_used_once(all_nodes: list[NDArray[Any]], context: Building) -> None:
         raise InvalidStateError("two trees have the same array of nodes")
 
 
-def _check_nodes(n_features: list[int], max_depth: list[int], nodes: list[NDArray[Any]]) -> None:
-    """Check the nodes of trees, many trees at a time."""
+def _check_nodes(
+    n_features: list[int], max_depth: list[int], nodes: list[NDArray[Any]], whole: NDArray[Any] | None
+) -> None:
+    """Check the nodes of trees, many trees at a time. `whole` is the array that they are the rows of, if there is one."""
     dtype = tree_node_dtype()
     for found in {id(one.dtype): one.dtype for one in nodes}.values():
         if found != dtype:
             fields = ", ".join(found.names or ())
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
-    if min(map(len, nodes)) < 1 or min(n_features) < 0 or any(one.ndim != 1 for one in nodes):
+    lengths = list(map(len, nodes))
+    if min(lengths) < 1 or min(n_features) < 0 or any(one.ndim != 1 for one in nodes):
         raise InvalidStateError("a tree has at least one node, and no negative number of features")
-    start = count = 0
-    for stop, one in enumerate(nodes, 1):
-        count += len(one)
-        if count >= _NODES_TOGETHER or stop == len(nodes):
-            _check_trees(n_features[start:stop], max_depth[start:stop], nodes[start:stop])
-            start, count = stop, 0
+    counts, features, depths = np.array(lengths), np.array(n_features), np.array(max_depth)
+    ends = np.cumsum(counts)
+    first = start = 0
+    while first < len(nodes):
+        last = max(int(np.searchsorted(ends, start + _NODES_TOGETHER, "right")), first + 1)
+        stop = int(ends[last - 1])
+        these = whole[start:stop] if whole is not None else _joined(nodes[first:last])
+        _check_trees(features[first:last], depths[first:last], these, counts[first:last])
+        first, start = last, stop
 
 
-def _check_trees(all_features: list[int], max_depth: list[int], trees: list[NDArray[Any]]) -> None:
-    """Raise unless the nodes of each of these are one tree of the depth and the features it claims."""
+def _joined(trees: list[NDArray[Any]]) -> NDArray[Any]:
+    if len(trees) == 1:
+        return trees[0]
     dtype = trees[0].dtype
     raw = np.dtype((np.void, dtype.itemsize))  # concatenating structured arrays would pack their dtype anew
-    nodes = np.concatenate([one.view(raw) for one in trees]).view(dtype)
-    counts = np.array([len(one) for one in trees])
+    return np.concatenate([one.view(raw) for one in trees]).view(dtype)
+
+
+def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArray[Any], counts: NDArray[Any]) -> None:
+    """Raise unless these nodes are trees, one after the other, each of the depth and the features it claims."""
     starts = np.cumsum(counts) - counts
-    left, right = nodes["left_child"], nodes["right_child"]
+    left, right = nodes["left_child"].copy(), nodes["right_child"].copy()
     inner = np.flatnonzero(left != _LEAF)
     above = check_children(inner, left, right, starts, counts)
     if inner.size:
         feature = nodes["feature"][inner]
-        n_features = np.repeat(np.array(all_features), counts)[inner]
-        if feature.min() < 0 or (feature >= n_features).any():
+        if feature.min() < 0 or (feature >= np.repeat(n_features, counts)[inner]).any():
             raise InvalidStateError("a tree splits on a feature it does not have")
-    if counts.min() < _LARGE and (np.maximum.reduceat(depth_of(above), starts) != np.array(max_depth)).any():
+    if counts.min() < _LARGE and (_depths(above, inner, starts, int(max_depth.max())) != max_depth).any():
         raise InvalidStateError("the depth of a tree is not what its nodes say")
 
 
 def check_children(
     inner: NDArray[Any], left: NDArray[Any], right: NDArray[Any], starts: NDArray[Any], counts: NDArray[Any]
 ) -> NDArray[Any]:
-    """The parent of each node of several trees laid end to end; a root is its own.
+    """The parent of each inner node of several trees laid end to end, by its place in `inner`; a root is its own.
 
     Raises unless every inner node has two children after it in its own tree, every leaf none, and every node but the
     roots one parent. Then every walk from a root ends, inside the array.
@@ -155,7 +171,7 @@ def check_children(
     Parameters
     ----------
     inner : ndarray of shape (n_inner,)
-        The nodes with children.
+        The nodes with children, in order.
     left, right : ndarray of shape (n_nodes,)
         Children, counted from the start of their tree; -1 in `right` for a leaf.
     starts, counts : ndarray of shape (n_trees,)
@@ -163,43 +179,45 @@ def check_children(
 
     Returns
     -------
-    ndarray of shape (n_nodes,)
+    ndarray of shape (n_inner,)
 
     Raises
     ------
     InvalidStateError
         If the nodes are anything else.
     """
-    total = len(left)
-    if 2 * inner.size != total - len(starts) or np.count_nonzero(right != _LEAF) != inner.size:
+    if 2 * inner.size != len(left) - len(starts) or np.count_nonzero(right != _LEAF) != inner.size:
         raise InvalidStateError("the nodes of a tree do not make one tree")
-    above = np.arange(total)
-    if not inner.size:
-        return above
-    tree = np.repeat(np.arange(len(starts)), counts)[inner]
-    lefts, rights = left[inner], right[inner]
-    if max(lefts.max(), rights.max()) >= total:  # before they are added to, so that nothing overflows
+    if (np.maximum.reduceat(np.maximum(left, right), starts) >= counts).any():  # so nothing overflows below
         raise InvalidStateError("a node of a tree has a child that is not there")
-    start = starts[tree]
-    lefts, rights = lefts + start, rights + start
-    if (np.minimum(lefts, rights) <= inner).any() or (np.maximum(lefts, rights) >= (starts + counts)[tree]).any():
-        raise InvalidStateError("a node of a tree has a child that is not after it, or not there")
-    above[lefts] = inner
-    above[rights] = inner
-    if np.count_nonzero(above == np.arange(total)) != len(starts):
+    start = np.repeat(starts, counts)[inner]
+    lefts, rights = left[inner] + start, right[inner] + start
+    if (np.minimum(lefts, rights) <= inner).any():
+        raise InvalidStateError("a node of a tree has a child that is not after it")
+    own = np.arange(inner.size)
+    parents = np.full(len(left), -1)
+    parents[lefts] = own
+    parents[rights] = own
+    if np.count_nonzero(parents < 0) != len(starts):
         raise InvalidStateError("a node of a tree has two parents")
-    return above
+    above = parents[inner]
+    return np.where(above < 0, own, above)
 
 
-def depth_of(above: NDArray[Any]) -> NDArray[Any]:
-    """The depth of each node, from its parent, by pointer doubling: a pass for each binary digit of the depth."""
-    depth: NDArray[Any] = (above != np.arange(len(above))).astype(np.intp)
-    while True:
-        step = depth[above]
-        if not step.any():
-            return depth
-        depth += step
+def _depths(above: NDArray[Any], inner: NDArray[Any], starts: NDArray[Any], most: int) -> NDArray[Any]:
+    """The depth of each tree, by pointer doubling over its inner nodes; of one deeper than `most`, something more."""
+    depth = (above != np.arange(len(above))).astype(np.intp)
+    reach = 1  # up to here depths are right by now
+    while reach < min(most, len(above)):
+        depth += depth[above]
         above = above[above]
+        reach *= 2
+    firsts = np.searchsorted(inner, starts)
+    has_any = np.diff(firsts, append=inner.size) > 0
+    depths = np.zeros(len(starts), np.intp)
+    if inner.size:
+        depths[has_any] = np.maximum.reduceat(depth, firsts[has_any]) + 1
+    return depths
 
 
 CODECS: dict[str, Codec] = {"sklearn.tree._tree.Tree": _Tree()}
