@@ -1,0 +1,428 @@
+"""`Repository`: which models a server has, which version of each is in service, and how a new one takes over.
+
+A new version is loaded in all workers while the one before answers; then one assignment switches, and the old one goes
+when the requests that have it are answered. So a request never meets a model that is half there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from keepfit.errors import KeepfitError
+from keepfit.serve.errors import RequestError, UnavailableError
+from keepfit.serve.sources import Found, Source, open_source
+
+if TYPE_CHECKING:
+    from keepfit.serve.pool import Pool
+    from keepfit.serve.signature import Signature  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    from keepfit.store import Store
+
+__all__ = ["ModelEntry", "Repository", "spool"]
+
+#: Versions that were asked for by number, are not the newest and have no alias. The one not used for longest goes.
+_DEMANDED_MAX = 16
+#: A model that killed its worker is not tried again sooner: it might kill the next.
+_RETRY_S = 60.0
+_REASON_CHARS = 500
+_UNLOADED = "it was unloaded"
+
+_log = logging.getLogger("keepfit.serve")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelEntry:
+    """A version of a model as the server has it.
+
+    Parameters
+    ----------
+    name, version : str
+    key : str
+        What the pool knows it by; empty if it is not loaded.
+    state : {"READY", "LOADING", "UNAVAILABLE"}
+    reason : str
+        Why it is not ready; of one that is, why a newer file of this version is not.
+    signature : Signature or None
+        None if it is not loaded.
+    tenant : str or None
+        Who uploaded it; None for the operator's own.
+    aliases : tuple of str
+    created_at : datetime
+        In UTC.
+    digest : str
+        As in `keepfit.store.ModelInfo`; of a file its SHA-256.
+    """
+
+    name: str
+    version: str
+    key: str
+    state: Literal["READY", "LOADING", "UNAVAILABLE"]
+    reason: str
+    signature: Signature | None
+    tenant: str | None
+    aliases: tuple[str, ...]
+    created_at: datetime
+    digest: str
+
+
+_Place = tuple[str, str]  # name and version
+
+
+class Repository:
+    """The models of a server.
+
+    Parameters
+    ----------
+    place : str or Store
+        A store, a folder of files, or one file.
+    pool : Pool
+    trusted : tuple of str, default=()
+        Dotted names that the operator's models may use, as for `keepfit.load`. For uploaded models it is not used.
+    spool_folder : str, default=None
+        Where files are written for the workers to map; the system's temporary folder without. They have no name there
+        as soon as they are open, so nothing is left behind, however the server ends.
+
+    Raises
+    ------
+    ServeError
+        If there is nothing at the place.
+
+    Notes
+    -----
+    All methods are called from one event loop. Waiting for disks and databases is done in threads.
+    """
+
+    def __init__(
+        self, place: str | Store, pool: Pool, *, trusted: tuple[str, ...] = (), spool_folder: str | None = None
+    ) -> None:
+        self._source: Source = open_source(place)
+        self._pool = pool
+        self._trusted = trusted
+        self._spool_folder = spool_folder
+        self._entries: dict[_Place, ModelEntry] = {}
+        self._tags: dict[_Place, str] = {}  # of what was loaded, or failed to, last
+        self._retry_at: dict[_Place, float] = {}  # for failures that may have been of the moment
+        self._current: dict[str, str] = {}  # the version in service, by name
+        self._aliases: dict[str, dict[str, str]] = {}
+        self._demanded: dict[_Place, None] = {}  # in the order of their last use
+        self._stopped: set[str] = set()  # names that were unloaded on request
+        self._loading: dict[_Place, asyncio.Task[None]] = {}
+        self._going: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        self._number = 0
+
+    async def start(self) -> None:
+        """Load the operator's models. Those of tenants are loaded by the next `refresh`, or when they are asked for.
+
+        A model that does not load is no error: its entry says why.
+
+        Raises
+        ------
+        StoreError, OSError
+            If the place cannot be read.
+        """
+        await self.refresh(tenants=False)
+
+    async def refresh(self, *, tenants: bool = True) -> None:
+        """Look for what is new and what is gone, once.
+
+        Raises
+        ------
+        StoreError, OSError
+            If the place cannot be read. What is in service stays.
+        """
+        async with self._turn:
+            listed = await asyncio.to_thread(self._source.listing)
+            await self._drop_gone(listed)
+            for found in listed:
+                self._demanded.pop((found.name, found.version), None)
+                self._note(found)
+            for found in sorted(listed, key=lambda one: one.tenant is not None):
+                if found.name not in self._stopped and (tenants or found.tenant is None):
+                    await self._load(found)
+            self._switch(listed)
+            self._drop_old(listed)
+
+    def find(self, name: str, version: str | None = None) -> ModelEntry:
+        """The entry of a version that is listed: the one in service, one that has an alias, one that was asked for.
+
+        Parameters
+        ----------
+        name : str
+        version : str, default=None
+            A number or an alias; the one in service without.
+
+        Raises
+        ------
+        RequestError
+            With status 404, if there is none. `ready` may know it all the same.
+
+        Notes
+        -----
+        Microseconds. An entry is good until the caller waits for anything: then it may have been replaced. So find the
+        entry last, and hand its key to `Pool.infer` at once; what the pool has taken is answered.
+        """
+        wanted = self._current.get(name) if version is None else self._aliases.get(name, {}).get(version, version)
+        entry = self._entries.get((name, wanted)) if wanted is not None else None
+        if entry is None:
+            what = f"no model {name!r}" if name not in self._current else f"no version {version!r} of {name!r}"
+            raise RequestError(f"there is {what}", status=404)
+        if (name, entry.version) in self._demanded:
+            self._demanded[name, entry.version] = self._demanded.pop((name, entry.version))
+        return entry
+
+    async def ready(self, name: str, version: str | None = None) -> ModelEntry:
+        """The entry of a version that can answer now; it is loaded if it is not yet.
+
+        Parameters
+        ----------
+        name, version
+            As for `find`; also any version that the store or the folder has.
+
+        Raises
+        ------
+        RequestError
+            With status 404, if there is none.
+        UnavailableError
+            If it does not load, or was unloaded; the message says why.
+        """
+        with contextlib.suppress(RequestError):
+            entry = self.find(name, version)
+            if entry.state == "READY":
+                return entry
+        await self._demand(name, version)
+        entry = self.find(name, version)
+        if entry.state != "READY":
+            raise UnavailableError(f"{name!r}, version {entry.version}, cannot answer: {entry.reason}")
+        return entry
+
+    def entries(self) -> list[ModelEntry]:
+        """All that are listed, by name and version."""
+        return sorted(self._entries.values(), key=lambda one: (one.name, one.version.zfill(9)))
+
+    async def versions(self, name: str) -> list[str]:
+        """All versions of a name that are there, the oldest first; also those that are not loaded."""
+        return await asyncio.to_thread(self._source.versions, name)
+
+    async def load(self, name: str) -> None:
+        """Bring a model into service that was unloaded or did not load.
+
+        Raises
+        ------
+        RequestError
+            With status 404, if there is none; else if it does not load.
+        """
+        self._stopped.discard(name)
+        for place, entry in self._entries.items():
+            if place[0] == name and entry.state != "READY":
+                self._tags.pop(place, None)  # another try
+        await self.refresh()
+        entry = self.find(name)
+        if entry.state != "READY":
+            raise RequestError(f"{name!r} does not load: {entry.reason}")
+
+    async def unload(self, name: str) -> None:
+        """Take a model out of service, with all its versions, until `load`.
+
+        Raises
+        ------
+        RequestError
+            With status 404, if there is none.
+        """
+        async with self._turn:
+            self.find(name)
+            self._stopped.add(name)
+            for place, entry in list(self._entries.items()):
+                if place[0] == name:
+                    self._entries[place] = replace(entry, key="", state="UNAVAILABLE", reason=_UNLOADED, signature=None)
+                    self._tags.pop(place, None)
+                    self._demanded.pop(place, None)
+                    self._let_go(entry)
+
+    async def _demand(self, name: str, version: str | None) -> None:
+        wanted = self._current.get(name) if version is None else self._aliases.get(name, {}).get(version, version)
+        if name not in self._current or name in self._stopped or wanted is None:
+            return
+        found = await asyncio.to_thread(self._source.find, name, wanted)
+        if found is None or found.name != name:
+            return
+        if version is not None and found.version != version:  # an alias that is new
+            self._aliases.setdefault(name, {})[version] = found.version
+        place = (name, found.version)
+        if place not in self._entries:
+            self._demanded[place] = None
+            self._note(found)
+        await self._load(found)
+        for old in list(self._demanded)[:-_DEMANDED_MAX]:
+            self._forget(old)
+
+    def _note(self, found: Found) -> None:
+        """See that there is an entry, and that what it says besides is so."""
+        place = (found.name, found.version)
+        self._current.setdefault(found.name, found.version)
+        entry = self._entries.get(place)
+        if entry is None:
+            stopped = found.name in self._stopped
+            self._entries[place] = ModelEntry(
+                found.name,
+                found.version,
+                key="",
+                state="UNAVAILABLE" if stopped else "LOADING",
+                reason=_UNLOADED if stopped else "it is being loaded",
+                signature=None,
+                tenant=found.tenant,
+                aliases=found.aliases,
+                created_at=found.created_at,
+                digest=found.digest,
+            )
+        elif entry.aliases != found.aliases:
+            self._entries[place] = replace(entry, aliases=found.aliases)
+
+    async def _load(self, found: Found) -> None:
+        """Load a version unless that was done or tried; whoever comes meanwhile waits for the same."""
+        place = (found.name, found.version)
+        if place in self._loading:
+            await asyncio.shield(self._loading[place])
+        is_due = asyncio.get_running_loop().time() >= self._retry_at.get(place, math.inf)
+        if self._tags.get(place) == found.tag and not is_due:
+            return
+        task = self._loading[place] = asyncio.create_task(self._load_now(found))
+        task.add_done_callback(lambda _: self._loading.pop(place, None))
+        await asyncio.shield(task)  # also when the one who asks goes away
+
+    async def _load_now(self, found: Found) -> None:
+        place = (found.name, found.version)
+        self._tags[place] = found.tag
+        self._retry_at.pop(place, None)
+        self._number += 1
+        key = f"{found.name} {found.version} {self._number}"
+        try:
+            digest, fd = await asyncio.to_thread(spool, partial(self._source.write, found), self._spool_folder)
+            trusted = self._trusted if found.tenant is None else ()
+            signature = await self._pool.load(key, fd, tenant=found.tenant, trusted=trusted)
+        except (KeepfitError, OSError) as error:
+            self._failed(place, found, error)
+            return
+        old = self._entries.get(place)
+        entry = ModelEntry(
+            found.name,
+            found.version,
+            key,
+            "READY",
+            "",
+            signature,
+            found.tenant,
+            found.aliases,
+            found.created_at,
+            digest,
+        )
+        if old is None or found.name in self._stopped:  # it was taken away meanwhile
+            self._let_go(entry)
+            return
+        self._entries[place] = entry
+        self._let_go(old)
+        _say("model loaded", found)
+
+    def _failed(self, place: _Place, found: Found, error: KeepfitError | OSError) -> None:
+        reason = str(error)[:_REASON_CHARS]
+        _say("model does not load", found, level=logging.WARNING, reason=reason)
+        entry = self._entries.get(place)
+        if entry is not None and entry.state == "READY":
+            self._entries[place] = replace(entry, reason=f"what is there now does not load: {reason}")
+        elif entry is not None:
+            self._entries[place] = replace(entry, state="UNAVAILABLE", reason=reason)
+        if isinstance(error, UnavailableError):
+            self._retry_at[place] = asyncio.get_running_loop().time() + _RETRY_S
+
+    def _switch(self, listed: list[Found]) -> None:
+        """Let the newest versions that are ready take over, and aliases stand for what they now stand for."""
+        aliases: dict[str, dict[str, str]] = {}
+        for found in listed:
+            aliases.setdefault(found.name, {}).update(dict.fromkeys(found.aliases, found.version))
+            before = self._entries.get((found.name, self._current[found.name]))
+            if found.is_newest and (
+                before is None or before.state != "READY" or self._entries[found.name, found.version].state == "READY"
+            ):
+                self._current[found.name] = found.version
+        self._aliases = aliases
+
+    def _drop_old(self, listed: list[Found]) -> None:
+        """Let versions go that are neither in service nor have an alias nor were asked for."""
+        wanted = {(found.name, found.version) for found in listed} | set(self._current.items()) | self._demanded.keys()
+        for place in self._entries.keys() - wanted:
+            self._forget(place)
+
+    async def _drop_gone(self, listed: list[Found]) -> None:
+        """Let names go that are no longer there, and of others versions that were deleted."""
+        names = {found.name for found in listed}
+        places = {(found.name, found.version) for found in listed}
+        for name in self._current.keys() - names:
+            del self._current[name]
+            self._stopped.discard(name)
+        for place in self._entries.keys() - places:
+            gone = place[0] not in names or await asyncio.to_thread(self._source.find, *place) is None
+            if gone:
+                self._forget(place)
+                if self._current.get(place[0]) == place[1]:
+                    del self._current[place[0]]
+
+    def _forget(self, place: _Place) -> None:
+        entry = self._entries.pop(place, None)
+        self._tags.pop(place, None)
+        self._retry_at.pop(place, None)
+        self._demanded.pop(place, None)
+        if entry is not None:
+            self._let_go(entry)
+
+    def _let_go(self, entry: ModelEntry) -> None:
+        """Unload what is no longer found, when the requests in it are answered."""
+        if not entry.key:
+            return
+
+        async def unload() -> None:
+            with contextlib.suppress(KeepfitError):
+                await self._pool.unload(entry.key)
+            _say("model unloaded", entry)
+
+        task = asyncio.create_task(unload())
+        self._going.add(task)
+        task.add_done_callback(self._going.discard)
+
+
+def _say(what: str, which: Found | ModelEntry, *, level: int = logging.INFO, **more: str) -> None:
+    fields = {"model": which.name, "version": which.version, **more}
+    _log.log(level, what, extra={"fields": fields})
+
+
+def spool(write: Callable[[BinaryIO], str], folder: str | None = None) -> tuple[str, int]:
+    """A file without a name: nobody else can open it, and it is gone when nobody has it open.
+
+    Parameters
+    ----------
+    write : callable
+        Writes what is to be in it, and gives what is to be given back.
+    folder : str, default=None
+        On whose disk.
+
+    Returns
+    -------
+    given : str
+    fd : int
+        Open for reading only.
+    """
+    descriptor, path = tempfile.mkstemp(prefix="keepfit-", dir=folder)
+    try:
+        with open(descriptor, "wb") as file:
+            given = write(file)
+        return given, os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.unlink(path)

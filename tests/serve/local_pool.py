@@ -1,0 +1,48 @@
+"""A pool that loads models in this process, for tests of what decides when to load and unload."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+from keepfit import artifact, persistence
+from keepfit.errors import KeepfitError
+
+
+class LocalPool:
+    """What a `Repository` needs of a `Pool`. `models` is what is loaded, by key; `said` what happened, in order."""
+
+    def __init__(self) -> None:
+        self.models: dict[str, object] = {}
+        self.said: list[str] = []
+        self.tenants: dict[str, str | None] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.error: KeepfitError | None = None
+
+    async def load(
+        self,
+        key: str,
+        fd: int,
+        *,
+        tenant: str | None = None,
+        trusted: tuple[str, ...] = (),
+        allow: tuple[str, ...] = (),
+    ) -> object:
+        await self.gate.wait()
+        if self.error is not None:
+            os.close(fd)
+            raise self.error
+        with open(fd, "rb") as file:
+            assert file.read(1)
+            assert not file.writable()
+            file.seek(0)
+            graph, facts = artifact.read(file.read())
+        self.models[key] = persistence.build(graph, trusted=trusted, allow=allow)
+        self.tenants[key] = tenant
+        self.said.append(f"load {key.rpartition(' ')[0]}")
+        return facts
+
+    async def unload(self, key: str) -> None:
+        del self.models[key]
+        self.said.append(f"unload {key.rpartition(' ')[0]}")
