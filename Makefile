@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests sklearn-tests long fuzz fuzz-parsers bench bench-validation bench-checkpoint
+.PHONY: help demo test lint tests sklearn-tests long fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
 .PHONY: bench-search tables clean
 
 help:
@@ -17,7 +17,8 @@ help:
 	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
 	@echo "make long              the long rigs: kill tests at 50 moments"
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
-	@echo "make fuzz-parsers      coverage-guided fuzzing of the parser of files, for ten minutes (atheris)"
+	@echo "make fuzz-parsers      coverage-guided fuzzing of the parsers of files and pickles, for ten minutes (atheris)"
+	@echo "make compare-scanners  verdicts on hostile and harmless pickles beside those of scanners, installed for it"
 	@echo "make bench             dump, load and size beside pickle, joblib and skops"
 	@echo "make bench-validation  what validation costs of the time to load"
 	@echo "make bench-checkpoint  what checkpoint costs per task"
@@ -80,6 +81,16 @@ $(VENV)/fuzz-ready: $(VENV)/test-ready
 fuzz-parsers: $(VENV)/fuzz-ready
 	$(BIN)/python scripts/fuzz_parsers.py $(VENV)/parser-corpus -max_total_time=600 -rss_limit_mb=2048 -timeout=5
 
+# Scanners of pickles have pins of their own, so they get an environment of their own.
+SCANNERS := .venv-scanners
+$(SCANNERS)/ready: $(VENV)/test-ready
+	@$(PYTHON) -m venv --without-pip $(SCANNERS)
+	@$(PYTHON) -m pip --python $(SCANNERS)/bin/python install --quiet picklescan fickling modelscan typing_extensions
+	@touch $@
+
+compare-scanners: $(SCANNERS)/ready
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/hostile_table.py --scanners $(SCANNERS)/bin
+
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/persistence.py
 
@@ -96,4 +107,4 @@ tables: $(VENV)/test-ready
 	$(BIN)/python scripts/make_tables.py
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(SCANNERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

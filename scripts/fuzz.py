@@ -19,7 +19,7 @@ from typing import Any
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")  # before NumPy: a forked child of a process with threads may wait for ever
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / part) for part in ("src", "tests", "tests/artifact", "tests/fuzz")]
+sys.path[:0] = [str(ROOT / part) for part in ("src", "tests", "tests/artifact", "tests/pickles", "tests/fuzz")]
 
 
 def main() -> int:

@@ -8,11 +8,13 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
+from io import BytesIO
 from pkgutil import walk_packages
 from typing import Any
 
 import exercise
 import numpy as np
+from inert import names_asked
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from watching import HONEST, Snapshot, watched
 
@@ -24,6 +26,7 @@ from keepfit.codecs.versions import DISTRIBUTIONS, running_version
 __all__ = ["ACCEPTED", "REFUSED", "Outcome", "changes_since_start", "prepare", "try_file"]
 
 REFUSED, ACCEPTED = "refused", "accepted"
+_PROTO = b"\x80"
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,8 @@ def prepare(honest: Iterable[tuple[bytes, Any, Any]]) -> None:
         warnings.simplefilter("ignore")  # some names are there to warn of themselves
         _import_all()
     for file, X, y in honest:
-        _read_tables(file)
+        if file[:1] != _PROTO:
+            _read_tables(file)
         try_file(file, X, y)  # imports, fills caches; what it reads besides, any model of its class reads
     _snapshot = Snapshot()
     gc.collect()
@@ -107,11 +111,28 @@ def _try(file: bytes, X: Any, y: Any, form: int | None) -> Outcome:
     except Exception as error:
         return Outcome(REFUSED, f"inspect raised {type(error).__name__}: {error}"[:300])
     try:
+        if file[:1] == _PROTO:
+            file, harm = _converted(file)
+            if harm:
+                return Outcome(REFUSED, harm)
         obj = keepfit.loads(file)
     except keepfit.KeepfitError as error:
         if isinstance(error.__cause__, MemoryError):
-            return Outcome(REFUSED, "loads ran out of memory")
+            return Outcome(REFUSED, "load ran out of memory")
         return Outcome(REFUSED)
     except Exception as error:
-        return Outcome(REFUSED, f"loads raised {type(error).__name__}: {error}"[:300])
+        return Outcome(REFUSED, f"load raised {type(error).__name__}: {error}"[:300])
     return Outcome(ACCEPTED, memory_errors=exercise.every_method(obj, X, y, form))
+
+
+def _converted(file: bytes) -> tuple[bytes, str]:
+    """A pickle as a keepfit file; and what is wrong if C pickle would ask for other names than it is read to have."""
+    contents = pickles.read(file)
+    if contents.error is None and contents.kind == "pickle":
+        asked, to_the_end = names_asked(file)
+        read = contents.log.imports.keys()
+        if not asked <= read or (to_the_end and asked != read):
+            return b"", f"C pickle asks for other names: {sorted(asked ^ read)[:5]}"
+    target = BytesIO()
+    keepfit.convert(file, target)
+    return target.getvalue(), ""

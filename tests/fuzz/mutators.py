@@ -12,6 +12,7 @@ from typing import Any
 
 import damage
 import mutations
+import opcodes
 from subjects import Subject
 
 from keepfit.artifact import to_bytes
@@ -47,6 +48,20 @@ def _of_bytes(change: Callable[[bytes, random.Random], tuple[bytes, str]]) -> An
     return make
 
 
+def _of_pickles(subject: Subject, donors: list[Graph], seed: int, keep: Keep) -> Made:
+    rng = random.Random(seed)
+    file, notes = rng.choice(subject.pickles), []
+    for number in range(rng.choice((1, 1, 1, 2, 3))):
+        change, seed_of_change = rng.choice((*[opcodes.changed] * 7, damage.anywhere)), rng.getrandbits(48)
+        if keep is None or number in keep:
+            try:
+                file, note = change(file, random.Random(seed_of_change))
+            except ValueError:  # what is changed may no longer be taken apart
+                break
+            notes.append(note)
+    return file, tuple(notes)
+
+
 def _random_graphs(subject: Subject, donors: list[Graph], seed: int, keep: Keep) -> Made:
     try:
         file, note = damage.random_graph([subject.graph, *donors], random.Random(seed))
@@ -55,13 +70,14 @@ def _random_graphs(subject: Subject, donors: list[Graph], seed: int, keep: Keep)
     return file, (note,)
 
 
-#: Name -> (function, weight). The place for opcodes of pickles is here: they are made from a subject as well.
+#: Name -> (function, weight).
 MUTATORS: dict[str, tuple[Callable[[Subject, list[Graph], int, Keep], Made], int]] = {
     "fields": (_fields, 80),
     "bytes": (_of_bytes(damage.anywhere), 3),
     "bytes behind checksums": (_of_bytes(damage.behind_checksums), 8),
     "header": (_of_bytes(damage.in_the_header), 3),
     "random graphs": (_random_graphs, 6),
+    "pickles": (_of_pickles, 15),
 }
 _NAMES = list(MUTATORS)
 _WEIGHTS = [weight for _, weight in MUTATORS.values()]

@@ -212,7 +212,7 @@ def fuzz(
     global _rig
     chosen = list(subjects)
     _rig = _Rig(chosen, [subject.graph for subject in chosen], seed, case_s)
-    cases.prepare((subject.file, subject.X, subject.y) for subject in chosen)
+    cases.prepare((file, subject.X, subject.y) for subject in chosen for file in (subject.file, subject.pickles[0]))
     end = time.monotonic() + 60 * minutes if minutes is not None else float("inf")
     batches = _batches(numbers)
     if workers == 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +19,12 @@ __all__ = ["Subject", "data_of", "subjects"]
 
 @dataclass(frozen=True)
 class Subject:
-    """A fitted estimator to change: its label, its graph, its file, and data for its methods."""
+    """A fitted estimator to change: its label, graph, file and pickles, and data for its methods."""
 
     label: str
     graph: Graph
     file: bytes
+    pickles: tuple[bytes, ...]
     X: Any
     y: Any
 
@@ -30,7 +32,8 @@ class Subject:
 def subject(label: str, estimator: Any, X: Any, y: Any) -> Subject:
     """A fitted estimator as a subject."""
     file = to_bytes(encode(estimator), {})
-    return Subject(label, read(file)[0], file, X, y)
+    pickles = tuple(pickle.dumps(estimator, protocol) for protocol in (2, 5))
+    return Subject(label, read(file)[0], file, pickles, X, y)
 
 
 def subjects(names: Collection[str] = (), *, variants: bool = False) -> Iterator[Subject]:
