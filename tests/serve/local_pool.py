@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from types import SimpleNamespace
 
+import keepfit
 from keepfit import artifact, persistence
 from keepfit.errors import KeepfitError
 
@@ -41,7 +43,11 @@ class LocalPool:
         self.models[key] = persistence.build(graph, trusted=trusted, allow=allow)
         self.tenants[key] = tenant
         self.said.append(f"load {key.rpartition(' ')[0]}")
-        return facts
+        return SimpleNamespace(type=facts["class"], facts=facts)
+
+    async def convert(self, fd: int, out_fd: int, *, tenant: str) -> None:
+        with open(fd, "rb", closefd=False) as source, open(out_fd, "wb", closefd=False) as target:
+            keepfit.convert(source.read(), target)
 
     async def unload(self, key: str) -> None:
         del self.models[key]

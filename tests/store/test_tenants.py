@@ -11,7 +11,7 @@ import pytest
 
 import keepfit
 from keepfit.errors import FormatError, StoreError
-from keepfit.store import ModelInfo, ModelNotFoundError, Quota, QuotaError, Store, TokenInfo
+from keepfit.store import ModelInfo, ModelNotFoundError, NameTakenError, Quota, QuotaError, Store, TokenInfo
 from keepfit.store.schema import now
 
 ROOM = Quota(models=100, versions=100, size_bytes=10**9)
@@ -63,7 +63,7 @@ def test_a_name_belongs_to_whom_it_was_first_of(store: Store, upload: Upload) ->
     upload("lab", "lab.m", b"1")
     store["own"] = [1]
     for tenant, name in (("other", "lab.m"), ("lab", "own"), ("other", "own")):
-        with pytest.raises(StoreError, match="is taken"):
+        with pytest.raises(NameTakenError, match="is taken"):
             upload(tenant, name, b"2")
         with pytest.raises(ModelNotFoundError):
             store.tenants.delete(tenant, name)

@@ -399,8 +399,7 @@ class Repository:
 
 
 def _say(what: str, which: Found | ModelEntry, *, level: int = logging.INFO, **more: str) -> None:
-    fields = {"model": which.name, "version": which.version, **more}
-    _log.log(level, what, extra={"fields": fields})
+    _log.log(level, what, extra={"model": which.name, "version": which.version, **more})
 
 
 def spool(write: Callable[[BinaryIO], str], folder: str | None = None) -> tuple[str, int]:

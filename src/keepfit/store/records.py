@@ -13,6 +13,7 @@ __all__ = [
     "FinishedTask",
     "ModelInfo",
     "ModelNotFoundError",
+    "NameTakenError",
     "Quota",
     "QuotaError",
     "SearchInfo",
@@ -131,6 +132,10 @@ class TokenInfo:
     created_at: datetime
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+
+
+class NameTakenError(StoreError):
+    """A model of this name is there, and is somebody else's."""
 
 
 class QuotaError(StoreError):

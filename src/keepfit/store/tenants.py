@@ -15,10 +15,9 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection, func, select
 
-from keepfit.errors import StoreError
 from keepfit.store import arrays, catalogue, schema
 from keepfit.store.database import Database
-from keepfit.store.records import ModelInfo, ModelNotFoundError, Quota, QuotaError
+from keepfit.store.records import ModelInfo, ModelNotFoundError, NameTakenError, Quota, QuotaError
 
 __all__ = ["Tenants"]
 
@@ -60,8 +59,10 @@ class Tenants:
         ------
         QuotaError
             If the tenant has no room for it. Nothing is kept then.
+        NameTakenError
+            If there is a model of this name that is not this tenant's.
         StoreError
-            If there is a model of this name that is not this tenant's, or the store cannot be written.
+            If the store cannot be written.
 
         Notes
         -----
@@ -108,18 +109,18 @@ class Tenants:
 def _check_room(connection: Connection, tenant: str, name: str, size_bytes: int, quota: Quota) -> None:
     is_new = not catalogue.has(connection, name)
     if not is_new and catalogue.tenant_of(connection, name) != tenant:
-        raise StoreError(f"the name {name!r} is taken; give the model another name")
+        raise NameTakenError(f"the name {name!r} is taken; give the model another name")
     used = _usage(connection, tenant)
-    if used.size_bytes + size_bytes > quota.size_bytes:
-        raise QuotaError(
-            f"{tenant!r} keeps {used.size_bytes:,} bytes of at most {quota.size_bytes:,}, and this file has "
-            f"{size_bytes:,}; remove models first"
-        )
     if is_new and used.models >= quota.models:
         raise QuotaError(f"{tenant!r} keeps {used.models:,} models, and may keep no more; remove one first")
     kept = 0 if is_new else len(catalogue.versions(connection, name))
     if kept >= quota.versions:
         raise QuotaError(f"{name!r} has {kept:,} versions, and may have no more; remove it first or take another name")
+    if used.size_bytes + size_bytes > quota.size_bytes:
+        raise QuotaError(
+            f"{tenant!r} keeps {used.size_bytes:,} bytes of at most {quota.size_bytes:,}, and this file has "
+            f"{size_bytes:,}; remove models first"
+        )
 
 
 def _usage(connection: Connection, tenant: str) -> Quota:
