@@ -97,7 +97,10 @@ class Codec:
     groups = False
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        """The live node of `obj`. Raises `UnsupportedError` when it cannot be kept exactly."""
+        """A new live node of `obj`. Raises `UnsupportedError` when it cannot be kept exactly.
+
+        The walk makes it the node of the graph: its fields may be the object's own and are not changed, but replaced.
+        """
         raise NotImplementedError
 
     def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Iterable, Mapping
-from typing import Any
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, cast
 
 from numpy.typing import NDArray
 
@@ -16,7 +17,7 @@ from keepfit.codecs.naming import part_names, part_of
 from keepfit.codecs.nesting import check_nesting
 from keepfit.codecs.versions import versions_of
 from keepfit.errors import InvalidStateError, KeepfitError, UnsupportedError
-from keepfit.graph import Graph, Node, Outline, Ref, Rows
+from keepfit.graph import INLINE_TYPES, Graph, Node, Outline, Ref, Rows
 
 __all__ = ["View", "encode"]
 
@@ -34,7 +35,7 @@ class View:
 
     def codec_of(self, value: Any) -> Codec:
         """The codec that takes a value apart."""
-        return _codec_of(type(value))
+        return codec_of(value)
 
 
 def encode(
@@ -79,7 +80,7 @@ def encode(
     everything = {"object": obj, **(roots or {})}
     first: list[Any] = []
     while True:
-        walk = _Walk(allow, view or View(), problems)
+        walk = _Walk(allow, view, problems)
         try:
             for start in first:
                 walk.add(start, "object")
@@ -106,35 +107,45 @@ class _TupleCycle(Exception):  # noqa: N818 - a signal, not an error
         self.start = start
 
 
-class _Frame:
-    """A node whose children are being walked; for a group, `objects` are its members."""
+#: A value on its way into ``container[key]``, and the part of its path: container, key, value, part.
+_Child = tuple[Any, Any, Any, str]
 
-    __slots__ = ("codec", "name", "node", "objects", "pending", "waiting")
+
+class _Column:
+    """Values of one type, none of which has been met, that are to become one group; refs take their places."""
+
+    __slots__ = ("part", "values")
+
+    def __init__(self, values: list[Any], part: str) -> None:
+        self.values = values
+        self.part = part
+
+    def children(self) -> list[_Child]:
+        return [(self.values, number, value, self.part) for number, value in enumerate(self.values)]
+
+
+class _Frame:
+    """A node whose children are being walked, for the objects it stands for.
+
+    Refs to them go to the places in `waiting` (container, key, number of the object), or, all of them, into `column`.
+    """
+
+    __slots__ = ("codec", "column", "name", "node", "objects", "pending", "waiting")
 
     def __init__(self, objects: list[Any], codec: Codec, node: Node, name: str) -> None:
         self.objects = objects
         self.codec = codec
         self.node = node
         self.name = name
-        self.pending: list[_Child | list[_Child]] = []
+        self.pending: list[_Child | list[_Child] | _Column] = []
         self.waiting: list[tuple[Any, Any, int]] = []
-
-
-class _Child:
-    """A value on its way into ``container[key]``, and the part of its path."""
-
-    __slots__ = ("container", "key", "part", "value")
-
-    def __init__(self, container: Any, key: Any, value: Any, part: str) -> None:
-        self.container = container
-        self.key = key
-        self.value = value
-        self.part = part
+        self.column: list[Any] | None = None
 
 
 class _Walk:
-    def __init__(self, allow: Collection[str], view: View, problems: list[KeepfitError] | None) -> None:
+    def __init__(self, allow: Collection[str], view: View | None, problems: list[KeepfitError] | None) -> None:
         self._view = view
+        self._codec_of = view.codec_of if view is not None else codec_of
         self._problems = problems
         self.nodes: list[Node] = []
         self.arrays: list[NDArray[Any] | Rows] = []
@@ -142,49 +153,55 @@ class _Walk:
         self._taken: set[str] = set()
         self._context = Reducing(allow=allow)
         self._objects = 0
-        self._memo: dict[int, Ref | tuple[_Frame, int]] = {}
+        self._memo: dict[int, Ref | _Frame] = {}
         self._alive: list[Any] = []  # an id is only good while its object lives
         self._stack: list[_Frame] = []
 
     def add(self, obj: Any, name: str) -> Any:
         """The value of a root."""
+        if is_inline(obj):
+            return obj
         slot: list[Any] = [None]
-        self._place(_Child(slot, 0, obj, "" if name == "object" else name))
+        self._place(slot, 0, obj, "" if name == "object" else name)
         stack = self._stack
         while stack:
             frame = stack[-1]
             if frame.pending:
                 child = frame.pending.pop()
-                if isinstance(child, _Child):
-                    self._place(child)
+                if type(child) is tuple:
+                    self._place(*child)
+                elif type(child) is _Column:
+                    self._open_column(child)
                 else:
-                    self._open_group(child)
+                    self._open_group(child)  # type: ignore[arg-type]
             else:
                 stack.pop()
                 self._finish(frame)
         return slot[0]
 
-    def _place(self, child: _Child) -> None:
-        value = child.value = self._view.value_of(child.value)
-        if is_inline(value):
-            child.container[child.key] = value
-            return
+    def _place(self, container: Any, key: Any, value: Any, part: str) -> None:
+        if self._view is not None:
+            value = self._view.value_of(value)
+            if is_inline(value):
+                container[key] = value
+                return
         known = self._memo.get(id(value))
         if known is None:
-            self._open(child)
-        elif isinstance(known, Ref):
-            child.container[child.key] = known
+            self._open(container, key, value, part)
+        elif type(known) is Ref:
+            container[key] = known
         else:
-            self._close_cycle(*known, child)
+            self._close_cycle(known, container, key, value)  # type: ignore[arg-type]
 
-    def _close_cycle(self, frame: _Frame, member: int, child: _Child) -> None:
+    def _close_cycle(self, frame: _Frame, container: Any, key: Any, value: Any) -> None:
         if not frame.codec.cyclic:
             above = self._stack[self._stack.index(frame) + 1 :]
             for candidate in above:
                 if candidate.codec.cyclic:
                     raise _TupleCycle(candidate.objects[0])
             raise self._located(UnsupportedError("an immutable object contains itself; that cannot be kept"))
-        frame.waiting.append((child.container, child.key, member))
+        member = next(number for number, obj in enumerate(frame.objects) if obj is value)
+        frame.waiting.append((container, key, member))
 
     def _reduce(self, obj: Any, codec: Codec, part: str) -> Node:
         try:
@@ -196,76 +213,85 @@ class _Walk:
             self._problems.append(found)
             return Node("refused")
 
-    def _open(self, child: _Child) -> None:
-        obj = child.value
-        codec = self._view.codec_of(obj)
-        live = self._reduce(obj, codec, child.part)
-        self._push(child, codec, live)
-
-    def _push(self, child: _Child, codec: Codec, live: Node) -> None:
-        obj = child.value
-        node = Node(live.type)
-        frame = _Frame([obj], codec, node, child.part)
-        frame.waiting.append((child.container, child.key, 0))
+    def _open(self, container: Any, key: Any, obj: Any, part: str) -> None:
+        codec = self._codec_of(obj)
+        node = self._reduce(obj, codec, part)
         self._alive.append(obj)
-        self._memo[id(obj)] = (frame, 0)
-        node.array = live.array
         children: list[_Child] = []
-        if live.state:
-            node.state = _fields(live.state, children)
-        if live.keys:
-            node.keys = _values(live.keys, children, ("keys",))
-        if live.items:
-            node.items = _values(live.items, children, live.keys if live.keys else part_names(live))
-        if children:
-            self._alive.append(live)
-            frame.pending = self._grouped(children)
+        keys, items = node.keys, node.items
+        node.state = _fields(node.state, children) if node.state else {}
+        node.keys = _values(keys, children, _KEYS) if keys else []
+        node.items = _values(items, children, keys or part_names(node)) if items else []
+        if not children:
+            container[key] = self._memo[id(obj)] = Ref(self._settle(node, part))
+            return
+        frame = _Frame([obj], codec, node, part)
+        frame.waiting.append((container, key, 0))
+        frame.pending = self._grouped(children)
+        self._memo[id(obj)] = frame
         self._stack.append(frame)
 
-    def _grouped(self, children: list[_Child]) -> list[_Child | list[_Child]]:
+    def _grouped(self, children: list[_Child]) -> list[_Child | list[_Child] | _Column]:
         """Children in the order to be popped, with enough of one type that stand together as a list: one group."""
         if len(children) < _GROUP_MIN:
             return [*reversed(children)]
         view = self._view
-        if type(view) is View and self._are_new_and_alike(children):
-            return [children] if view.codec_of(children[0].value).groups else [*reversed(children)]
+        if view is None:
+            kinds = [type(value) for _, _, value, _ in children]
+            if len(set(kinds)) == 1 and self._are_new(value for _, _, value, _ in children):
+                return [children] if self._codec_of(children[0][2]).groups else [*reversed(children)]
+        else:
+            children = [(container, key, view.value_of(value), part) for container, key, value, part in children]
+            kinds = [view.kind_of(value) for _, _, value, _ in children]
         by_kind: dict[Hashable, list[_Child]] = {}
         seen: set[int] = set()
-        for child in children:
-            child.value = view.value_of(child.value)
-            if id(child.value) not in self._memo and id(child.value) not in seen:
-                seen.add(id(child.value))
-                by_kind.setdefault(view.kind_of(child.value), []).append(child)
+        for child, kind in zip(children, kinds, strict=True):
+            if id(child[2]) not in self._memo and id(child[2]) not in seen:
+                seen.add(id(child[2]))
+                by_kind.setdefault(cast(Hashable, kind), []).append(child)
         groups = [
-            group for group in by_kind.values() if len(group) >= _GROUP_MIN and view.codec_of(group[0].value).groups
+            group for group in by_kind.values() if len(group) >= _GROUP_MIN and self._codec_of(group[0][2]).groups
         ]
         grouped = {id(child) for group in groups for child in group}
-        pending: list[_Child | list[_Child]] = [*groups, *(child for child in children if id(child) not in grouped)]
+        pending: list[_Child | list[_Child] | _Column] = [
+            *groups,
+            *(child for child in children if id(child) not in grouped),
+        ]
         pending.reverse()
         return pending
 
-    def _are_new_and_alike(self, children: list[_Child]) -> bool:
-        """Whether values, seen as what they are, are of one type, and none has been met or stands here twice."""
-        kinds = {type(child.value) for child in children}
-        ids = {id(child.value) for child in children}
-        return len(kinds) == 1 and len(ids) == len(children) and self._memo.keys().isdisjoint(ids)
+    def _are_new(self, values: Iterable[Any]) -> bool:
+        """Whether none of these has been met or stands here twice."""
+        every = list(map(id, values))
+        ids = set(every)
+        return len(ids) == len(every) and self._memo.keys().isdisjoint(ids)
+
+    def _open_column(self, column: _Column) -> None:
+        values = column.values
+        codec = self._codec_of(values[0])
+        if self._memo.keys().isdisjoint(map(id, values)):  # else some were met meanwhile, below a sibling
+            group = self._reduce_group(values, codec)
+            if group is not None:
+                frame = self._push_group(codec, values[:], group, column.part)
+                frame.column = values
+                return
+        self._open_group(column.children())
 
     def _open_group(self, children: list[_Child]) -> None:
         """Members whose live nodes have the same fields become one node; the others stand alone."""
-        codec = self._view.codec_of(children[0].value)
-        met = [child for child in children if id(child.value) in self._memo]  # meanwhile, below a sibling
+        codec = self._codec_of(children[0][2])
+        met = [child for child in children if id(child[2]) in self._memo]  # meanwhile, below a sibling
         if met:
             self._stack[-1].pending.extend(met)
-            children = [child for child in children if id(child.value) not in self._memo]
-        group = self._reduce_group([child.value for child in children], codec) if len(children) >= _GROUP_MIN else None
-        if group is not None:
-            self._push_group(codec, children, group)
-            return
+            children = [child for child in children if id(child[2]) not in self._memo]
+        if len(children) >= _GROUP_MIN:
+            group = self._reduce_group([value for _, _, value, _ in children], codec)
+            if group is not None:
+                self._push_children(codec, children, group)
+                return
         alike: dict[Any, list[tuple[_Child, Node]]] = {}
         for child in children:
-            live = self._reduce(child.value, codec, child.part)
-            self._alive.append(live)
-            live = as_record(live)
+            live = as_record(self._reduce(child[2], codec, child[3]))
             alike.setdefault(_signature(live), []).append((child, live))
         groups: list[list[tuple[_Child, Node]]] = []
         alone: list[_Child] = []
@@ -283,7 +309,7 @@ class _Walk:
             group = Node(lives[0].type, columns=columns)
             if lives[0].array is not None:
                 group.array, group.lengths = Rows([live.array for live in lives]), [len(live.array) for live in lives]
-            self._push_group(codec, [child for child, _ in groups[0]], group)
+            self._push_children(codec, [child for child, _ in groups[0]], group)
 
     def _reduce_group(self, objects: list[Any], codec: Codec) -> Node | None:
         try:
@@ -291,25 +317,23 @@ class _Walk:
         except UnsupportedError:  # one by one, the place is told
             return None
 
-    def _push_group(self, codec: Codec, members: list[_Child], live: Node) -> None:
-        node = Node(live.type, count=len(members))
-        objects = [child.value for child in members]
-        frame = _Frame(objects, codec, node, _common_part(members))
-        frame.waiting = [(child.container, child.key, number) for number, child in enumerate(members)]
-        for number, obj in enumerate(objects):
-            self._memo[id(obj)] = (frame, number)
-        self._alive.extend(objects)
-        self._alive.append(live)
-        if live.array is not None:
-            node.lengths = live.lengths
-            node.array = live.array
+    def _push_children(self, codec: Codec, members: list[_Child], live: Node) -> None:
+        frame = self._push_group(codec, [value for _, _, value, _ in members], live, _common_part(members))
+        frame.waiting = [(container, key, number) for number, (container, key, _, _) in enumerate(members)]
+
+    def _push_group(self, codec: Codec, objects: list[Any], live: Node, part: str) -> _Frame:
+        node = Node(live.type, array=live.array, count=len(objects), lengths=live.lengths)
+        frame = _Frame(objects, codec, node, part)
+        self._memo.update(dict.fromkeys(map(id, objects), frame))
+        self._alive.append(objects)
         for name, column in live.columns.items():
             self._add_column(frame, name, column)
         if not node.columns and not node.lengths:  # so that a group is no larger than what it stands in
             name = next(iter(node.state))
-            node.columns[name] = [node.state[name]] * len(members)
+            node.columns[name] = [node.state[name]] * len(objects)
             node.state[name] = None
         self._stack.append(frame)
+        return frame
 
     def _add_column(self, frame: _Frame, name: str, column: list[Any]) -> None:
         node, first = frame.node, column[0]
@@ -321,17 +345,38 @@ class _Walk:
             node.columns[name] = column
             return
         node.state[name] = None
-        if all(value is first for value in column):
-            frame.pending.insert(0, _Child(node.state, name, first, name))
+        ids = set(map(id, column))
+        if len(ids) == 1:
+            frame.pending.insert(0, (node.state, name, first, name))
             return
         node.columns[name] = column
-        children = [_Child(column, number, value, name) for number, value in enumerate(column) if not is_inline(value)]
+        if len(ids) == len(column) and self._are_alike(column) and self._memo.keys().isdisjoint(ids):
+            frame.pending.insert(0, _Column(column, name))
+            return
+        children = [(column, number, value, name) for number, value in enumerate(column) if not is_inline(value)]
         frame.pending[:0] = self._grouped(children)
 
+    def _are_alike(self, values: list[Any]) -> bool:
+        """Whether values, seen as what they are, are of one type of which none stands inline and many stand as one."""
+        kind = type(values[0])
+        if self._view is not None or kind in INLINE_TYPES or len(set(map(type, values))) > 1:
+            return False
+        return self._codec_of(values[0]).groups
+
     def _finish(self, frame: _Frame) -> None:
-        node = frame.node
+        objects = frame.objects
+        first = self._settle(frame.node, frame.name)
+        refs = list(map(Ref, range(first, first + len(objects))))
+        self._memo.update(zip(map(id, objects), refs, strict=True))
+        if frame.column is not None:
+            frame.column[:] = refs
+        for container, key, member in frame.waiting:
+            container[key] = refs[member]
+
+    def _settle(self, node: Node, part: str) -> int:
+        """Give a node whose children have their places its own; gives the number of its first object."""
         if node.array is not None:
-            name = self._path(frame.name) or "object"
+            name = self._path(part) or "object"
             if name in self._taken:
                 name = next(f"{name}~{n}" for n in range(2, 2**62) if f"{name}~{n}" not in self._taken)
             self._taken.add(name)
@@ -341,11 +386,7 @@ class _Walk:
         first = self._objects
         self._objects += node.count
         self.nodes.append(node)
-        refs = [Ref(first + number) for number in range(node.count)]
-        for obj, ref in zip(frame.objects, refs, strict=True):
-            self._memo[id(obj)] = ref
-        for container, key, member in frame.waiting:
-            container[key] = refs[member]
+        return first
 
     def _path(self, name: str) -> str:
         parts = [frame.name for frame in self._stack]
@@ -361,7 +402,7 @@ class _Walk:
 def _are_one(values: list[Any]) -> bool:
     """Whether inline values are one value and one type; the two zeros are two."""
     first = values[0]
-    if any(type(value) is not type(first) or value != first for value in values):
+    if len(set(map(type, values))) > 1 or values.count(first) < len(values):
         return False
     return type(first) is not float or first != 0 or len({math.copysign(1, value) for value in values}) == 1
 
@@ -386,11 +427,18 @@ def _signature(live: Node) -> Any:
 
 def _common_part(children: list[_Child]) -> str:
     """Members of a list are told by the list's name alone; those of a column by the column's."""
-    first = children[0].part
-    return first if all(child.part == first for child in children) else ""
+    first = children[0][3]
+    return first if all(part == first for _, _, _, part in children) else ""
 
 
-def _codec_of(cls: type) -> Codec:
+def codec_of(value: Any) -> Codec:
+    """The codec that takes a value apart."""
+    return _codec_of_class(cast(Hashable, type(value)))
+
+
+@cache
+def _codec_of_class(cls: Hashable) -> Codec:
+    assert isinstance(cls, type)
     codec = CLASS if issubclass(cls, type) else find_codec(class_name(cls))
     if codec is None:
         from keepfit.codecs.custom import CUSTOM
@@ -399,15 +447,20 @@ def _codec_of(cls: type) -> Codec:
     return codec
 
 
+#: The path of a key.
+_KEYS = ("keys",)
+
+
 def _fields(state: Mapping[str, Any], children: list[_Child]) -> dict[str, Any]:
+    """A copy of `state`, with what does not stand inline noted in `children`."""
     out = dict(state)
     for name, value in state.items():
-        if not is_inline(value):
-            children.append(_Child(out, name, value, name))
+        if value is not None and not is_inline(value):
+            children.append((out, name, value, name))
     return out
 
 
-def _values(values: Iterable[Any], children: list[_Child], parts: Any) -> list[Any]:
+def _values(values: Iterable[Any], children: list[_Child], parts: Sequence[Any]) -> list[Any]:
     """A copy of `values`, with what does not stand inline noted in `children` under the names in `parts`."""
     out = list(values)
     if all_inline(out):
@@ -415,6 +468,5 @@ def _values(values: Iterable[Any], children: list[_Child], parts: Any) -> list[A
     named = len(parts) == len(out)
     for place, value in enumerate(out):
         if not is_inline(value):
-            part = part_of(value, parts[place] if named else place)
-            children.append(_Child(out, place, value, part))
+            children.append((out, place, value, part_of(value, parts[place] if named else place)))
     return out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from keepfit.graph import Node
@@ -10,12 +11,12 @@ from keepfit.graph import Node
 __all__ = ["part_names", "part_of"]
 
 
-def part_names(live: Node) -> list[Any]:
+def part_names(live: Node) -> Sequence[Any]:
     """The items of a named tuple such as a pipeline's ``("scale", scaler)`` are told by its name alone."""
     items = live.items
     if live.type == "tuple" and len(items) > 1 and _is_name(items[0]):
         return [items[0], "", *range(2, len(items))]
-    return list(range(len(items)))
+    return range(len(items))
 
 
 def part_of(value: Any, part: Any) -> str:

@@ -13,6 +13,7 @@ estimators that hold them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -43,10 +44,13 @@ def _constraints(cls: type) -> dict[str, list[Any]]:
     }
 
 
-_satisfied: set[tuple[type, str, type, Any]] = set()
+#: For each class what was found to satisfy the constraints of a parameter, by the parameter's name.
+_satisfied: dict[type, dict[str, set[tuple[type, Any]]]] = {}
+#: So many values are remembered for each parameter.
+_REMEMBERED_MAX = 1000
 
 
-def broken_constraint(cls: type, state: dict[str, Any]) -> tuple[str, str] | None:
+def broken_constraint(cls: type, state: Mapping[str, Any]) -> tuple[str, str] | None:
     """The first parameter in `state` that scikit-learn's own constraints refuse, and what they ask for instead.
 
     Notes
@@ -54,17 +58,22 @@ def broken_constraint(cls: type, state: dict[str, Any]) -> tuple[str, str] | Non
     What a scalar was once found to satisfy is remembered, so that the members of an ensemble cost a look-up each.
     """
     table = _constraints(cls)
+    known = _satisfied.get(cls)
+    if known is None:
+        known = _satisfied[cls] = {name: set() for name in table}
     for name, value in state.items():
-        constraints = table.get(name)
-        if constraints is None:
+        satisfied = known.get(name)
+        if satisfied is None:
             continue
-        key = (cls, name, type(value), value) if type(value) in INLINE_TYPES else None
-        if key is not None and key in _satisfied:
+        kind = type(value)
+        is_plain = kind in INLINE_TYPES
+        if is_plain and (kind, value) in satisfied:
             continue
+        constraints = table[name]
         if not any(constraint.is_satisfied_by(value) for constraint in constraints):
             return name, " or ".join(str(constraint) for constraint in constraints if not constraint.hidden)
-        if key is not None and len(_satisfied) < 100_000 and (type(value) is not str or len(value) < 100):
-            _satisfied.add(key)
+        if is_plain and len(satisfied) < _REMEMBERED_MAX and (kind is not str or len(value) < 100):
+            satisfied.add((kind, value))
     return None
 
 

@@ -6,6 +6,7 @@ for. Which constructors stand for what is a closed table; nothing is called beca
 
 from __future__ import annotations
 
+from copy import copy
 from functools import cache
 from typing import Any
 
@@ -279,7 +280,7 @@ class _AsNode(Codec):
         self.groups = codec is not None and codec.groups
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        return self._view.node_of(obj)
+        return copy(self._view.node_of(obj))  # which the record keeps
 
 
 #: Types of which no subclass is meant.
