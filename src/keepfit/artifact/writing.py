@@ -22,6 +22,7 @@ from keepfit.artifact.header import (
     encode,
     lay_out,
 )
+from keepfit.artifact.memory import file_of_zeros
 from keepfit.errors import UnsupportedError
 from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Rows, to_json
 
@@ -31,6 +32,7 @@ _DTYPE_NAMES = {dtype: name for name, dtype in PLAIN_DTYPES.items()}
 # Arrays smaller than this are joined before they are written, so that a forest is not thousands of system calls.
 _SMALL_BYTES = 1 << 16
 _JOINED_BYTES = 1 << 20
+_CACHED_BYTES = 1 << 18  # which a processor's cache holds
 
 
 def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int | None = None) -> None:
@@ -90,14 +92,15 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
         As for `write`.
     """
     contents = _Contents(graph, facts, level)
-    file = io.BytesIO()
-    file.seek(len(contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))))
+    start = contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))
+    file = file_of_zeros(len(start) + sum(array.nbytes for array in contents.arrays))
+    file.seek(len(start))
     checksums = []
     for array in contents.arrays:  # each block once, while it is in the cache; the start, of known length, comes last
         hasher = xxhash.xxh3_64()
-        for block in _blocks(array):
-            hasher.update(block.data)
-            file.write(block.data)
+        for block in _small_blocks(array):
+            hasher.update(block)
+            file.write(block)
         checksums.append(hasher.hexdigest())
     file.seek(0)
     file.write(contents.start(checksums))
@@ -159,6 +162,16 @@ def _packed(graph: Graph, level: int | None) -> Graph:
 
 def _blocks(array: NDArray[Any] | Rows) -> Iterable[NDArray[Any]]:
     return array.blocks() if isinstance(array, Rows) else (array,)
+
+
+def _small_blocks(array: NDArray[Any] | Rows) -> Iterator[memoryview]:
+    for block in _blocks(array):
+        if block.nbytes <= _CACHED_BYTES:
+            yield block.data
+            continue
+        octets = np.frombuffer(block.data, np.uint8).data
+        for start in range(0, len(octets), _CACHED_BYTES):
+            yield octets[start : start + _CACHED_BYTES]
 
 
 def _digest(array: NDArray[Any] | Rows) -> str:

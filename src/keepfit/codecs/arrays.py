@@ -67,16 +67,16 @@ class _Array(CyclicCodec):
 
     def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
         first = objects[0]
-        dtype, rest, writeable = first.dtype, first.shape[1:], first.flags.writeable
+        dtype, ndim, rest, writeable = first.dtype, first.ndim, first.shape[1:], first.flags.writeable
         if type(first) is not np.ndarray or not first.ndim or dtype.kind not in "biufV":
             return None
         if dtype.metadata is not None or dtype.hasobject or not dtype.itemsize or _is_endless(first.shape):
             return None
         for obj in objects:
             flags = obj.flags
-            if obj.dtype is not dtype or obj.shape[1:] != rest or not flags.c_contiguous:
+            if obj.dtype is not dtype or (rest and obj.shape[1:] != rest) or not flags.c_contiguous:
                 return None
-            if obj.nbytes > GROUPED_BYTES_MAX or flags.writeable is not writeable:
+            if obj.nbytes > GROUPED_BYTES_MAX or flags.writeable is not writeable or obj.ndim != ndim:
                 return None
         rows, fields = _plain_rows(objects, context)
         columns = {name: [value] * len(objects) for name, value in fields.items()}
@@ -337,7 +337,7 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
     raw = data.reshape(*data.shape, 1).view("u1").reshape(*data.shape, dtype.itemsize)
     gaps = gaps_of(dtype)
     if gaps:  # they hold whatever lay there, and equal values are to be equal bytes
-        rows = Rows([raw.reshape(-1, dtype.itemsize)], gaps)
+        rows = Rows([data.reshape(-1)], gaps, like=raw.reshape(-1, dtype.itemsize))
         return rows if data.ndim == 1 else np.asarray(rows).reshape(raw.shape), extra
     return raw, extra
 
@@ -345,11 +345,7 @@ def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dic
 def _plain_rows(arrays: list[Any], context: Reducing) -> tuple[Rows, dict[str, Any]]:
     """What `_plain` gives, for C-contiguous arrays of one dtype together."""
     sample, fields = _plain(arrays[0], arrays[0].dtype, context)
-    if not fields:
-        return Rows(arrays), fields
-    rest = sample.shape[1:]
-    turned = [np.ndarray((len(array), *rest), sample.dtype, array) for array in arrays]
-    return Rows(turned, gaps_of(arrays[0].dtype)), fields
+    return Rows(arrays, gaps_of(arrays[0].dtype) if fields else (), like=sample), fields
 
 
 def _shared(dtype: np.dtype[Any], context: Reducing) -> np.dtype[Any]:

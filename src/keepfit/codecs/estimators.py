@@ -13,7 +13,7 @@ import msgspec
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
 from keepfit.codecs.inline import all_inline
-from keepfit.codecs.sklearn_seam import bisecting_step
+from keepfit.codecs.sklearn_seam import bisecting_step, broken_in_column
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
 from keepfit.graph import Node
@@ -97,9 +97,11 @@ class EstimatorCodec(CyclicCodec):
     def reduce(self, obj: Any, context: Reducing) -> Node:
         if type(obj) is not self.cls:
             raise UnsupportedError(f"a class that calls itself {self.name} is not scikit-learn's")
-        state = {name: value for name, value in obj.__dict__.items() if name not in TRANSIENT}
-        unknown = state.keys() - self._attributes
-        if unknown:
+        state = dict(obj.__dict__)
+        for name in TRANSIENT & state.keys():
+            del state[name]
+        if not state.keys() <= self._attributes:
+            unknown = state.keys() - self._attributes
             raise UnsupportedError(
                 f"{self.name} of scikit-learn {running_version('scikit-learn')} has no attribute {min(unknown)!r}; "
                 "what you add to a model cannot be told from an attack when it is loaded. Keep it beside the model: "
@@ -117,14 +119,14 @@ class EstimatorCodec(CyclicCodec):
     def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
         """Members with the same attributes as columns, each distinct parameter looked at once."""
         first = self.reduce(objects[0], context).state
-        names = tuple(objects[0].__dict__)
-        if any(tuple(obj.__dict__) != names for obj in objects):
+        states = [obj.__dict__ for obj in objects]
+        if len(set(map(tuple, states))) > 1:
             return None
-        columns = {name: [obj.__dict__[name] for obj in objects] for name in first}
+        cells = dict(zip(states[0], map(list, zip(*map(dict.values, states), strict=True)), strict=True))
+        columns = {name: cells[name] for name in first}
         for name in self._parameters & columns.keys():
-            for value in _distinct(columns[name]):
-                if _broken_constraint(self.cls, {name: value}):
-                    return None
+            if broken_in_column(self.cls, name, columns[name]):
+                return None
         if any(value is not first[name] for name in policy.LOOKED_AT & columns.keys() for value in columns[name]):
             return None
         return Node(self.name, columns=columns)

@@ -11,6 +11,7 @@ from keepfit.graph import INLINE_TYPES
 
 __all__ = ["all_inline", "is_inline"]
 
+_CONSTANT_TYPES = frozenset({bool, type(None)})
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 
@@ -39,6 +40,8 @@ def all_inline(values: list[Any]) -> bool:
     types = set(map(type, values))
     if not types <= INLINE_TYPES:
         return False
+    if types <= _CONSTANT_TYPES:
+        return True
     if types == {int}:
         return bool(min(values) >= _INT_MIN and max(values) <= _INT_MAX)
     if types == {str}:

@@ -1,7 +1,8 @@
 """Private names of scikit-learn that codecs touch, in one place.
 
 ``sklearn.utils._param_validation.make_constraint`` (1.6 to 1.9): turns an entry of ``_parameter_constraints``, the
-table that every public estimator carries, into an object that can tell whether a value satisfies it.
+table that every public estimator carries, into an object that can tell whether a value satisfies it. ``Interval`` and
+``_RandomStates`` of the same module are two kinds of them.
 
 ``sklearn.cluster._kmeans._kmeans_single_lloyd`` and ``..._elkan`` (1.6 to 1.9): a fitted `BisectingKMeans` holds one of
 them. They hand what they are given to compiled code unseen, so no file may name them; which one it is follows from
@@ -13,7 +14,7 @@ estimators that hold them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -25,6 +26,7 @@ from keepfit.graph import INLINE_TYPES
 __all__ = [
     "bisecting_step",
     "broken_constraint",
+    "broken_in_column",
     "predictor_record_dtype",
     "private_class",
     "tree_class",
@@ -75,6 +77,35 @@ def broken_constraint(cls: type, state: Mapping[str, Any]) -> tuple[str, str] | 
         if is_plain and len(satisfied) < _REMEMBERED_MAX and (kind is not str or len(value) < 100):
             satisfied.add((kind, value))
     return None
+
+
+def broken_in_column(cls: type, name: str, values: list[Any]) -> bool:
+    """Whether scikit-learn's constraints refuse any of these values of a parameter.
+
+    Notes
+    -----
+    Of whole numbers an interval that holds the smallest and the largest holds all.
+    """
+    constraints = _constraints(cls).get(name)
+    if constraints is None:
+        return False
+    kinds = set(map(type, values))
+    if kinds == {int}:
+        ends = (min(values), max(values))
+        if any(all(map(interval.is_satisfied_by, ends)) for interval in _intervals(cls, name)):
+            return False
+    are_plain = len(kinds) == 1 and kinds <= INLINE_TYPES
+    distinct = set(values) if are_plain else {id(value): value for value in values}.values()
+    return any(broken_constraint(cls, {name: value}) is not None for value in distinct)
+
+
+@cache
+def _intervals(cls: Hashable, name: str) -> list[Any]:
+    """Those of the constraints of a parameter that accept all whole numbers between two that they accept."""
+    from sklearn.utils._param_validation import Interval, _RandomStates
+
+    assert isinstance(cls, type)
+    return [found for found in _constraints(cls).get(name, ()) if isinstance(found, Interval | _RandomStates)]
 
 
 def bisecting_step(algorithm: Any, n_clusters: Any) -> Any:

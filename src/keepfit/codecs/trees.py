@@ -23,28 +23,11 @@ class _Tree(Codec):
     groups = True
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        _, (n_features, n_classes, n_outputs), state = obj.__reduce__()
-        dtype = state["nodes"].dtype
-        nodes = state["nodes"].view(context.shared.setdefault(("tree nodes", dtype), dtype))
-        values = state["values"].view()
-        # The tree takes a copy for itself. So load need not make one that can be written to.
-        nodes.flags.writeable = values.flags.writeable = False
-        return Node(
-            "sklearn.tree._tree.Tree",
-            {
-                "n_features": n_features,
-                "n_classes": n_classes,
-                "n_outputs": n_outputs,
-                "max_depth": state["max_depth"],
-                "nodes": nodes,
-                "values": values,
-            },
-        )
+        return Node(_NAME, dict(zip(_FIELDS, _parts(obj, context), strict=True)))
 
     def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:
-        states = [self.reduce(obj, context).state for obj in objects]
-        columns = {name: [state[name] for state in states] for name in _FIELDS}
-        return Node("sklearn.tree._tree.Tree", columns=columns)
+        rows = [_parts(obj, context) for obj in objects]
+        return Node(_NAME, columns=dict(zip(_FIELDS, map(list, zip(*rows, strict=True)), strict=True)))
 
     def build(self, node: Node, context: Building) -> Any:
         return self._built([[value] for value in check_fields(node, **_FIELDS)], context)[0]
@@ -81,6 +64,20 @@ class _Tree(Codec):
         return trees
 
 
+def _parts(tree: Any, context: Reducing) -> tuple[Any, ...]:
+    """What a tree is made of, in the order of `_FIELDS`."""
+    _, (n_features, n_classes, n_outputs), state = tree.__reduce__()
+    nodes, values = state["nodes"], state["values"]
+    dtype = context.shared.setdefault("tree nodes", nodes.dtype)
+    if nodes.dtype is not dtype and nodes.dtype == dtype:
+        nodes = nodes.view(dtype)
+    # The tree takes a copy for itself. So load need not make one that can be written to.
+    nodes.setflags(write=False)
+    values.setflags(write=False)
+    return n_features, n_classes, n_outputs, state["max_depth"], nodes, values
+
+
+_NAME = "sklearn.tree._tree.Tree"
 _FIELDS: dict[str, Any] = {
     "n_features": int,
     "n_classes": np.ndarray,
@@ -220,4 +217,4 @@ def _depths(above: NDArray[Any], inner: NDArray[Any], starts: NDArray[Any], most
     return depths
 
 
-CODECS: dict[str, Codec] = {"sklearn.tree._tree.Tree": _Tree()}
+CODECS: dict[str, Codec] = {_NAME: _Tree()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,13 @@ class Rows:
     Parameters
     ----------
     parts : sequence of (ndarray or Rows)
-        At least one, of at least one dimension; of one dtype, and of the same shape but for the number of rows.
+        At least one, of at least one dimension; of one dtype, and of the same shape but for the number of rows. Arrays
+        are C-contiguous.
     gaps : sequence of slice, default=()
-        Places along the last dimension that hold whatever lay in memory there. They become zeros.
+        Places along the last dimension, of octets, that hold whatever lay in memory there. They become zeros.
+    like : ndarray, default=None
+        Of the dtype, and of the shape but for the number of rows, that the octets of arrays are taken for; None for
+        those of the first part.
 
     Attributes
     ----------
@@ -36,27 +40,32 @@ class Rows:
 
     Examples
     --------
-    >>> rows = Rows([np.zeros((2, 3)), np.ones((1, 3))], gaps=[slice(1, 2)])
+    >>> rows = Rows([np.ones((2, 3), "u1"), np.ones((1, 3), "u1")])
     >>> rows.shape, rows.nbytes
-    ((3, 3), 72)
-    >>> np.asarray(rows).tolist()
-    [[0.0, 0.0, 0.0], [0.0, 0.0, 0.0], [1.0, 0.0, 1.0]]
+    ((3, 3), 9)
+    >>> records = np.ones(2, np.dtype([("flag", "u1"), ("value", "<u4")], align=True))
+    >>> np.asarray(Rows([records], gaps=[slice(1, 4)], like=np.empty((0, 8), "u1"))).tolist()
+    [[1, 0, 0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 1, 0, 0, 0]]
     """
 
     __slots__ = ("_runs", "dtype", "shape")
 
-    def __init__(self, parts: Sequence[NDArray[Any] | Rows], gaps: Sequence[slice] = ()) -> None:
-        first = parts[0]
-        self.dtype: np.dtype[Any] = first.dtype
-        self.shape: tuple[int, ...] = (sum(map(len, parts)), *first.shape[1:])
+    def __init__(
+        self, parts: Sequence[NDArray[Any] | Rows], gaps: Sequence[slice] = (), *, like: NDArray[Any] | None = None
+    ) -> None:
+        sample = parts[0] if like is None else like
+        self.dtype: np.dtype[Any] = sample.dtype
+        self.shape: tuple[int, ...] = (sum(map(len, parts)), *sample.shape[1:])
         self._runs: list[tuple[list[NDArray[Any]], Sequence[slice]]] = []
+        arrays: list[NDArray[Any]] = []
         for part in parts:
             if isinstance(part, Rows):
-                self._runs += part._runs
-            elif self._runs and self._runs[-1][1] is gaps:
-                self._runs[-1][0].append(part)
+                self._runs += [(arrays, gaps), *part._runs] if arrays else part._runs
+                arrays = []
             else:
-                self._runs.append(([part], gaps))
+                arrays.append(part)
+        if arrays:
+            self._runs.append((arrays, gaps))
 
     @property
     def ndim(self) -> int:
@@ -71,35 +80,59 @@ class Rows:
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The rows in order, a C-contiguous array of some of them at a time."""
-        row_bytes = math.prod(self.shape[1:]) * self.dtype.itemsize
-        step = max(_BLOCK_BYTES // max(row_bytes, 1), 1)
-        for parts, gaps in self._runs:
-            for few in _up_to(step, parts):
-                if len(few) == 1 and not gaps and few[0].flags.c_contiguous:
-                    yield few[0]
+        rest = self.shape[1:]
+        row_bytes = math.prod(rest) * self.dtype.itemsize
+        if not row_bytes:
+            yield np.empty(self.shape, self.dtype)
+            return
+        for arrays, gaps in self._runs:
+            mask = _mask(rest[-1], gaps) if gaps else None
+            for few in _up_to(_BLOCK_BYTES // row_bytes, arrays):
+                if len(few) == 1 and mask is None:
+                    yield np.ndarray((len(few[0]), *rest), self.dtype, few[0])
                     continue
-                whole = few[0] if len(few) == 1 else np.concatenate(few)
-                for start in range(0, len(whole), step):
-                    block = whole[start : start + step]
-                    if len(few) == 1:
-                        block = block.copy()
-                    for gap in gaps:
-                        block[..., gap] = 0
-                    yield block
+                for joined in _joined(few, _BLOCK_BYTES // row_bytes):
+                    if mask is not None:
+                        words = np.frombuffer(joined, mask.dtype).reshape(-1, len(mask))
+                        for place in np.flatnonzero(~mask):
+                            words[:, place] &= mask[place]
+                    yield np.frombuffer(joined, self.dtype).reshape(-1, *rest)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
         joined = np.concatenate([*self.blocks(), np.empty((0, *self.shape[1:]), self.dtype)])
         return joined if dtype is None else joined.astype(dtype, copy=False)
 
 
-def _up_to(rows: int, parts: list[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
-    """Parts together up to so many rows; longer ones alone."""
+def _up_to(rows: int, arrays: list[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
+    """Arrays together up to so many rows; longer ones alone."""
     few: list[NDArray[Any]] = []
     length = 0
-    for part in parts:
-        if few and length + len(part) > rows:
+    for array, count in zip(arrays, map(len, arrays), strict=True):
+        length += count
+        if length > rows and few:
             yield few
-            few, length = [], 0
-        few.append(part)
-        length += len(part)
+            few, length = [], count
+        few.append(array)
     yield few
+
+
+def _joined(few: list[NDArray[Any]], rows: int) -> Iterator[bytearray]:
+    """Copies of the octets of arrays, end to end; of one alone, up to so many of its rows at a time."""
+    if len(few) > 1:
+        yield _octets(few)
+        return
+    rows = max(rows, 1)
+    for start in range(0, len(few[0]), rows):
+        yield _octets([few[0][start : start + rows]])
+
+
+def _octets(arrays: Iterable[Any]) -> bytearray:
+    return bytearray().join(arrays)
+
+
+def _mask(length: int, gaps: Sequence[slice]) -> NDArray[Any]:
+    """What so many octets are masked with so that those in gaps become zeros: in words, where they fill some."""
+    mask = np.full(length, 255, np.uint8)
+    for gap in gaps:
+        mask[gap] = 0
+    return mask.view(np.uint64) if length % 8 == 0 else mask
