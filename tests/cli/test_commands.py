@@ -204,7 +204,7 @@ def test_doctor_fails_on_what_is_no_store(run, csv):
         (["predict", "state.db", "iris.csv"], 2, "say which model: state.db#bare"),
         (["inspect", "state.db"], 2, "say which model: state.db#bare"),
         (["export", "state.db", "lr.safetensors"], 2, "state.db#NAME"),
-        (["predict", "state.db#lr", "iris.csv", "-o", "out.xlsx"], 1, "not as .xlsx"),
+        (["predict", "state.db#lr", "iris.csv", "-o", "out.xlsx"], 1, "not .xlsx"),
         (["search", "iris.csv"], 2, "--target"),
         (["search", "iris.csv", "--target", "specie"], 1, "did you mean 'species'"),
         (["search", "iris.csv", "--target", "species", "--models", "knm"], 2, "did you mean 'knn'"),

@@ -64,22 +64,25 @@ class Address:
         with open_store(self.place) as store:
             return artifact.to_bytes(*store.graph(self.name, version=self.version))
 
-    def load(self, *, trusted: Collection[str] = ()) -> tuple[Any, dict[str, Any]]:
-        """The model and the user's metadata beside it. Raises what `keepfit.load` and `Store.load` raise."""
+    def load(self, *, trusted: Collection[str] = ()) -> tuple[Any, dict[str, str], dict[str, Any]]:
+        """The model, its facts, and among them the user's metadata.
+
+        Raises what `keepfit.load` and `Store.load` raise, and `click.UsageError` as `data` does.
+        """
         from keepfit import artifact
         from keepfit.facts import metadata_of
-        from keepfit.persistence import loads
+        from keepfit.persistence import build
 
         look_here_for(trusted)
         if self.name is not None:
             with open_store(self.place) as store:
-                info = store.info(self.name, self.version)
-                return store.load(self.name, version=info.version, trusted=trusted), dict(info.metadata)
-        data = self.data()
-        try:
-            return loads(data, trusted=trusted), metadata_of(artifact.read(data, verify_arrays=False)[1])
-        except FormatError as error:
-            raise FormatError(f"{self.place}: {error}") from error
+                graph, facts = store.graph(self.name, version=self.version)
+        else:
+            try:
+                graph, facts = artifact.read(self.data())
+            except FormatError as error:
+                raise FormatError(f"{self.place}: {error}") from error
+        return build(graph, trusted=trusted), facts, metadata_of(facts)
 
 
 def parse(text: str) -> Address:

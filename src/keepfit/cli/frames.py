@@ -14,10 +14,24 @@ from keepfit.errors import KeepfitError
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["as_kind", "check_ending", "close_to", "kind_of", "kinds_in", "read", "strange_values", "write"]
+__all__ = [
+    "as_kind",
+    "close_to",
+    "first_line",
+    "kind_of",
+    "kinds_in",
+    "no_numbers",
+    "pandas_or_refuse",
+    "read",
+    "strange_values",
+    "with_pyarrow",
+]
 
 #: Marks that stand for a missing value in a column that otherwise holds numbers.
 _MISSING = frozenset({"", "?", "-", ".", "n/a", "na", "nan", "null", "none", "missing", "unknown"})
+
+#: The spellings that make a column of truth values of CSV.
+_TRUTH = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}
 
 #: A day, with or without a time of it, in the extended form of ISO 8601; also with a space, as Python and pandas write.
 _DATE = re.compile(r"\d{4}-[01]\d-[0-3]\d([T ][0-2]\d:[0-5]\d(:[0-6]\d([.,]\d+)?)?( ?(Z|[+-]\d\d:?\d\d))?)?")
@@ -33,7 +47,7 @@ def read(file: str) -> pd.DataFrame:
     OSError
         If there is no such file, or it may not be read.
     """
-    pandas = _pandas()
+    pandas = pandas_or_refuse()
     path = Path(file)
     if path.is_dir():
         raise KeepfitError(f"{file} is a folder; give one CSV or Parquet file")
@@ -47,7 +61,7 @@ def read(file: str) -> pd.DataFrame:
         raise KeepfitError(f"{file} cannot be read as CSV: it is not UTF-8 text; save it as UTF-8") from None
     except (ValueError, pandas.errors.ParserError) as error:
         what = "Parquet" if _is_parquet(path) else "CSV"
-        raise KeepfitError(f"{file} cannot be read as {what}: {_first_line(error)}") from None
+        raise KeepfitError(f"{file} cannot be read as {what}: {first_line(error)}") from None
     frame.columns = [str(column) for column in frame.columns]
     if not len(frame):
         raise KeepfitError(f"{file} has column names and no rows")
@@ -55,30 +69,6 @@ def read(file: str) -> pd.DataFrame:
     if len(twice):
         raise KeepfitError(f"{file} has two columns named {twice[0]!r}; give each its own name")
     return frame
-
-
-def check_ending(file: str) -> None:
-    """Refuse a file name whose ending promises another form than `write` gives.
-
-    Raises
-    ------
-    KeepfitError
-    """
-    ending = Path(file).suffix.lower()
-    if ending not in ("", ".csv", ".txt") and not _is_parquet(Path(file)):
-        raise KeepfitError(f"{file}: tables are written as CSV (.csv) or Parquet (.parquet), not as {ending}")
-
-
-def write(frame: pd.DataFrame, file: str | None) -> None:
-    """Write a table: as CSV to standard output, or as CSV or Parquet by the ending of the file's name."""
-    import click
-
-    if file is None:
-        click.echo(frame.to_csv(index=False), nl=False)
-    elif _is_parquet(Path(file)):
-        _with_pyarrow(lambda: frame.to_parquet(file, index=False))
-    else:
-        frame.to_csv(file, index=False)
 
 
 def kind_of(column: pd.Series) -> str:
@@ -90,7 +80,7 @@ def kind_of(column: pd.Series) -> str:
         ``"number"`` also where some values are one of the usual marks for a missing one, ``?`` or ``n/a``. ``"date"``
         also where all texts are dates as ISO 8601 writes them, which is how CSV has what Parquet knows as dates.
     """
-    types = _pandas().api.types
+    types = pandas_or_refuse().api.types
     if column.notna().sum() == 0:
         return "nothing"
     if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
@@ -108,21 +98,43 @@ def kind_of(column: pd.Series) -> str:
 
 
 def as_kind(column: pd.Series, kind: str) -> pd.Series:
-    """A column as one kind: numbers as float64, text as objects of `str`; what is missing, or no number, is NaN.
+    """A column as one kind, each value by itself: whatever the other rows, or the type that they gave the column.
 
-    The same values give the same column, whether CSV or Parquet or the other rows of a file say how they are typed.
+    Parameters
+    ----------
+    column : Series of shape (n_rows,)
+    kind : {"number", "text", "string"}
+        ``"number"``: float64; the words true and false are 1 and 0, what is missing or no number is NaN. ``"text"``:
+        objects of `str` as `keepfit search` learns from them, where true, True and TRUE are one. ``"string"``: objects
+        of `str` as they are written.
+
+    Returns
+    -------
+    Series of shape (n_rows,)
     """
     import numpy as np
 
     if kind == "number":
-        return _numbers(column).astype(np.float64)
-    text = column.astype(object).map(_as_text, na_action="ignore")
+        numbers = _numbers(column).astype(np.float64)
+        words = numbers.isna() & column.notna()
+        if words.any():
+            numbers[words] = [float(_TRUTH.get(str(value), np.nan)) for value in column[words]]
+        return numbers
+    text = column.astype(object).map(_as_learned if kind == "text" else _as_text, na_action="ignore")
     return text.where(column.notna(), np.nan).astype(object)
 
 
 def strange_values(column: pd.Series) -> list[str]:
     """The different values of a column that are neither numbers nor one of the usual marks for a missing one."""
     others = column[_numbers(column).isna() & column.notna()].astype(str)
+    return [value for value in others.unique() if value.strip().lower() not in _MISSING]
+
+
+def no_numbers(column: pd.Series) -> list[str]:
+    """The different values that `as_kind` makes NaN as numbers, other than the usual marks for a missing one."""
+    if _is_numeric(column):
+        return []
+    others = column[as_kind(column, "number").isna() & column.notna()].astype(str)
     return [value for value in others.unique() if value.strip().lower() not in _MISSING]
 
 
@@ -154,8 +166,13 @@ def _as_text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def _as_learned(value: Any) -> str:
+    text = _as_text(value)
+    return str(_TRUTH.get(text, text))
+
+
 def _numbers(column: pd.Series) -> pd.Series:
-    return _pandas().to_numeric(column, errors="coerce")
+    return pandas_or_refuse().to_numeric(column, errors="coerce")
 
 
 def _is_parquet(path: Path) -> bool:
@@ -174,17 +191,23 @@ def _read_csv(pandas: Any, path: Path) -> Any:
 
 
 def _read_parquet(pandas: Any, path: Path) -> Any:
-    return _with_pyarrow(lambda: pandas.read_parquet(path))
+    return with_pyarrow(lambda: pandas.read_parquet(path))
 
 
-def _with_pyarrow(act: Any) -> Any:
+def with_pyarrow(act: Any) -> Any:
+    """What `act` gives; a `KeepfitError` that says what to install if it needs pyarrow and that is not there."""
     try:
         return act()
     except ImportError:
         raise KeepfitError("Parquet needs pyarrow: pip install pyarrow") from None
 
 
-def _pandas() -> Any:
+def _is_numeric(column: pd.Series) -> bool:
+    return bool(pandas_or_refuse().api.types.is_numeric_dtype(column))
+
+
+def pandas_or_refuse() -> Any:
+    """pandas; a `KeepfitError` that says what to install if it is not there."""
     try:
         import pandas
     except ImportError:
@@ -192,6 +215,7 @@ def _pandas() -> Any:
     return pandas
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What an error of a library says, in one line."""
     lines = str(error).strip().splitlines()
     return clean(lines[0] if lines else type(error).__name__, 200)
