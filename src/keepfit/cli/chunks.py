@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
+import gzip
 import io
 import itertools
 import lzma
@@ -10,9 +12,7 @@ import os
 import sys
 import tempfile
 import zlib
-from bz2 import BZ2File
 from collections.abc import Callable, Collection, Iterator
-from gzip import GzipFile
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ __all__ = ["FORMATS", "Table", "format_of"]
 #: The formats of tables, each with the endings of its files.
 FORMATS = {"csv": (".csv", ".txt"), "parquet": (".parquet", ".pq"), "jsonl": (".jsonl", ".ndjson")}
 
-_DECOMPRESSED: dict[str, Callable[..., Any]] = {".gz": GzipFile, ".bz2": BZ2File, ".xz": lzma.LZMAFile}
+_DECOMPRESSED: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 
 #: How many rows the first part has, by which columns are judged; and how many any other has at most. Whole blocks of
 #: 64, in which libraries of linear algebra sum rows, so that parts give what the table as one would.
@@ -85,26 +85,31 @@ class Table:
     def __init__(self, place: str, form: str) -> None:
         self.name = "standard input" if place == "-" else place
         self._form = form
-        self._file = _opened(place)
         self._size_bytes = 0 if place == "-" else os.path.getsize(place)
-        if form == "parquet":
-            self._file = _seekable(self._file)
-        self._stream = _Replayed(_decompressed(self._file, place))
+        with contextlib.ExitStack() as stack:
+            self._file = _seekable(_opened(place)) if form == "parquet" else _opened(place)
+            stack.callback(self._file.close)
+            self._stream = _Replayed(_decompressed(self._file, place))
+            self._read_head()
+            self._stack = stack.pop_all()
+
+    def _read_head(self) -> None:
         with self._told():
-            head = next(_READERS[form](self._source(), {}), None)
+            head = next(_READERS[self._form](self._source(), {}), None)
         if head is None or not len(head):
-            raise KeepfitError(f"{self.name} has {'column names and ' if form == 'csv' else ''}no rows")
+            raise KeepfitError(f"{self.name} has {'column names and ' if self._form == 'csv' else ''}no rows")
         self.head = head[:HEAD_ROWS]
         self.columns = [str(column) for column in self.head.columns]
         twice = {column for column in self.columns if self.columns.count(column) > 1}
         if twice:
             raise KeepfitError(f"{self.name} has two columns named {min(twice)!r}; give each its own name")
+        self.head.columns = self.columns
 
     def __enter__(self) -> Table:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        self._stack.close()
 
     def parts(self, as_written: Collection[str] = ()) -> Iterator[pd.DataFrame]:
         """All rows, once, in parts of at most 8,192 and about 8 MB.
@@ -139,14 +144,18 @@ class Table:
         pandas = pandas_or_refuse()
         what = {"csv": "CSV", "parquet": "Parquet", "jsonl": "JSON lines"}[self._form]
         try:
-            yield
+            try:
+                yield
+            except pandas.errors.ParserError:
+                if self._stream.error is not None:
+                    raise self._stream.error from None
+                raise
         except pandas.errors.EmptyDataError:
             raise KeepfitError(f"{self.name} is empty: a table begins with a line of column names") from None
         except UnicodeDecodeError:
-            raise KeepfitError(
-                f"{self.name} cannot be read as {what}: it is not UTF-8 text; save it as UTF-8"
-            ) from None
-        except (ValueError, pandas.errors.ParserError, EOFError, lzma.LZMAError, zlib.error) as error:
+            words = "it is not UTF-8 text; save it as UTF-8"
+            raise KeepfitError(f"{self.name} cannot be read as {what}: {words}") from None
+        except (ValueError, EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error) as error:
             raise KeepfitError(f"{self.name} cannot be read as {what}: {first_line(error)}") from None
 
 
@@ -157,6 +166,7 @@ class _Replayed(io.RawIOBase):
         self._file = file
         self._begin = bytearray()
         self._is_again = False
+        self.error: BaseException | None = None  # pandas tells of none, not even of Ctrl-C, but that reading failed
 
     def readable(self) -> bool:
         return True
@@ -173,7 +183,11 @@ class _Replayed(io.RawIOBase):
             data = bytes(self._begin[:size])
             del self._begin[:size]
         else:
-            data = self._file.read1(size)  # what is there: a pipe may have no more for a while
+            try:
+                data = self._file.read1(size)  # what is there: a pipe may have no more for a while
+            except BaseException as error:
+                self.error = error
+                raise
             if not self._is_again:
                 self._begin += data
         buffer[: len(data)] = data

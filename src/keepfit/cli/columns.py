@@ -234,7 +234,9 @@ def _column(takes: Column, noted: str | None, head: pd.Series | None) -> _Column
         return _Column(takes.name, kind, "the model", True, takes.as_category)
     if takes.datatype == "BYTES":
         return _Column(takes.name, "string", "the model", True)
-    seen = "number" if head is None or head.dtype == bool else kind_of(head)
+    seen = "number" if head is None else kind_of(head)
+    if head is not None and seen == "text" and not no_numbers(head):  # numbers and truth values
+        seen = "number"
     kind = {"number": "number", "nothing": "number", "text": "string"}.get(seen, "as it is")
     return _Column(takes.name, kind, "the first rows", False)
 
