@@ -23,7 +23,6 @@ import keepfit
 from keepfit.artifact import reading
 from keepfit.codecs import checks
 
-
 MODELS = (
     "logistic pipeline", "forest, 100 deep", "forest, 500 shallow", "gradient boosting, 100", "hist boosting, 100",
     "kNN on 128 MB", "kNN, kd_tree", "SVC", "MLP", "tf-idf, 60,000 words",

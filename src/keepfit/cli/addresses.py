@@ -15,7 +15,7 @@ from keepfit.errors import FormatError, StoreError
 if TYPE_CHECKING:
     from keepfit.store import Store
 
-__all__ = ["Address", "check_database", "is_store", "look_here_for", "names_of", "no_models", "open_store", "parse"]
+__all__ = ["Address", "check_database", "is_store", "look_here_for", "no_models", "open_store", "parse"]
 
 _SQLITE_MAGIC = b"SQLite format 3\0"
 
@@ -116,19 +116,6 @@ def open_store(place: str) -> Store:
     from keepfit.store import Store
 
     return Store(place, create=False)
-
-
-def names_of(store: Store) -> dict[str | None, str]:
-    """What models tell of the parts of the searches they came of: name, target and scorer, by the part's digest."""
-    parts = {one.id: one.parts for one in store.work.searches()}
-    found: dict[str | None, str] = {}
-    for name in store:
-        for info in store.versions(name):
-            search = info.metadata.get("search")
-            digests = parts.get(search, {}) if isinstance(search, int) else {}
-            told = {"estimator": name, "target": info.metadata.get("target"), "scorer": info.metadata.get("scoring")}
-            found.update((digests[part], str(text)) for part, text in told.items() if part in digests and text)
-    return found
 
 
 def _choices(place: str, store: Store) -> str:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from keepfit.cli.screen import duration, number, table, write_json
-from keepfit.errors import StoreError
 
 if TYPE_CHECKING:
-    from keepfit.store import CandidateInfo, SearchInfo, Store
+    from keepfit.store.leaderboard import Line
 
 __all__ = ["command"]
 
@@ -22,9 +19,6 @@ Examples:
   keepfit leaderboard state.db --per-model
   keepfit leaderboard state.db --search 3 --limit 50 --json
 """
-
-#: Scores compare only between searches that agree in these parts.
-_COMPARABLE = ("data", "target", "splits", "scorer")
 
 
 @click.command(epilog=_EPILOG, short_help="The best candidates in a store.")
@@ -39,85 +33,37 @@ def command(store: str, limit: int, per_model: bool, search_id: int | None, as_j
     Scores are means over the splits that are done; candidates with fewer splits than others come last.
     """
     from keepfit.cli.addresses import open_store
+    from keepfit.store.leaderboard import leaderboard
 
     with open_store(store) as opened:
-        searches = _searches(opened, search_id)
-        lines = _lines(opened, searches, limit, per_model)
+        lines = leaderboard(opened, search_id, limit=limit, per_model=per_model)
     if as_json:
-        write_json([_as_dict(rank, *line) for rank, line in enumerate(lines, 1)])
+        write_json([_as_dict(line) for line in lines])
     elif lines:
-        click.echo(table(_HEADERS, [_row(rank, *line) for rank, line in enumerate(lines, 1)]))
+        click.echo(table(_HEADERS, [_row(line) for line in lines]))
     else:
         click.echo(f"{store} has no finished fits yet")
 
 
 _HEADERS = ("rank", "model", "score", "splits", "failed", "time", "parameters")
 
-_Line = tuple[str, "CandidateInfo"]
 
-
-def _searches(store: Store, search_id: int | None) -> Sequence[SearchInfo]:
-    every = store.work.searches()
-    if search_id is not None:
-        found = [one for one in every if one.id == search_id]
-        if not found:
-            raise StoreError(f"there is no search {search_id}; there are {', '.join(str(one.id) for one in every)}")
-        return found
-    if not every:
-        return []
-    like = {part: every[0].parts[part] for part in _COMPARABLE if part in every[0].parts}
-    return [one for one in every if all(one.parts.get(part) == digest for part, digest in like.items())]
-
-
-def _lines(store: Store, searches: Sequence[SearchInfo], limit: int, per_model: bool) -> list[_Line]:
-    from keepfit.cli.addresses import names_of
-
-    names = names_of(store)
-    board: dict[tuple[str, ...], _Line] = {}
-    for search in searches:
-        name = names.get(search.parts.get("estimator"), search.label)
-        for candidate in store.work.candidates(search.id):
-            line = (name, candidate)
-            key = (search.parts.get("estimator", name), candidate.candidate)
-            # Of one candidate in several searches, the one with most splits done has seen what the others have.
-            if key not in board or candidate.split_count > board[key][1].split_count:
-                board[key] = line
-    most = max((one.split_count for _, one in board.values()), default=0)
-    lines = sorted(board.values(), key=lambda line: (line[1].split_count < most, -_score(line[1])))
-    if per_model:
-        best: dict[str, _Line] = {}
-        for line in lines:
-            best.setdefault(line[0], line)
-        lines = list(best.values())
-    return lines[:limit]
-
-
-def _score(candidate: CandidateInfo) -> float:
-    return float("-inf") if candidate.mean_score is None else candidate.mean_score
-
-
-def _row(rank: int, name: str, one: CandidateInfo) -> tuple[object, ...]:
+def _row(line: Line) -> tuple[object, ...]:
+    one = line.candidate
     time = duration(one.duration_s)
-    return (rank, name, number(one.mean_score), one.split_count, one.failed, time, _in_words(one.candidate))
+    score, parameters = number(one.mean_score), _in_words(line.parameters)
+    return (line.rank, line.model, score, one.split_count, one.failed, time, parameters)
 
 
-def _as_dict(rank: int, name: str, one: CandidateInfo) -> dict[str, Any]:
-    fields = {field: getattr(one, field) for field in type(one).__dataclass_fields__}
-    return {"rank": rank, "model": name, **fields, "candidate": _read(one.candidate)}
+def _as_dict(line: Line) -> dict[str, Any]:
+    fields = {field: getattr(line.candidate, field) for field in type(line.candidate).__dataclass_fields__}
+    return {"rank": line.rank, "model": line.model, **fields, "candidate": line.parameters}
 
 
-def _read(candidate: str) -> Any:
-    try:
-        return json.loads(candidate)
-    except ValueError:
-        return candidate
-
-
-def _in_words(candidate: str) -> str:
+def _in_words(parameters: Any) -> str:
     """The parameters without the step they belong to, where all belong to one."""
-    read = _read(candidate)
-    if not isinstance(read, dict):
-        return candidate
-    steps = {key.partition("__")[0] for key in read if "__" in key}
+    if not isinstance(parameters, dict):
+        return str(parameters)
+    steps = {key.partition("__")[0] for key in parameters if "__" in key}
     cut = f"{steps.pop()}__" if len(steps) == 1 else ""
-    return " ".join(f"{key.removeprefix(cut)}={value}" for key, value in read.items()) or "as it is"
+    return " ".join(f"{key.removeprefix(cut)}={value}" for key, value in parameters.items()) or "as it is"

@@ -30,7 +30,8 @@ def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
 
     FITS says how many models were fitted for all tasks, where candidates share them.
     """
-    from keepfit.cli.addresses import names_of, open_store
+    from keepfit.cli.addresses import open_store
+    from keepfit.store.leaderboard import names_of_parts
 
     with open_store(store) as opened:
         searches = opened.work.searches()[:limit]
@@ -41,7 +42,7 @@ def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
         elif failures:
             _show_failures(searches, opened.work)
         else:
-            names = names_of(opened)
+            names = names_of_parts(opened)
             click.echo(table(_HEADERS, [_row(one, names) for one in searches]))
             if any(one.failed for one in searches):
                 click.echo(f"keepfit status {store} --failures shows what went wrong")

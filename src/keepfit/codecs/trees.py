@@ -115,7 +115,7 @@ def _check_used_once(all_nodes: list[NDArray[Any]], context: Building) -> None:
 def _check_nodes(
     n_features: list[int], max_depth: list[int], nodes: list[NDArray[Any]], whole: NDArray[Any] | None
 ) -> None:
-    """Check the nodes of trees, many trees at a time. `whole` is the array that they are the rows of, if there is one."""
+    """Check the nodes of trees, many trees at a time. `whole`: the array that they are rows of, if there is one."""
     dtype = tree_node_dtype()
     for found in {id(one.dtype): one.dtype for one in nodes}.values():
         if found != dtype:
