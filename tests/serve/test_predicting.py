@@ -68,6 +68,10 @@ def assert_as_promised(served: Served, model: Any, X: Any) -> None:
     tensors = request_for(served, X)
     if len(tensors) == 1:
         X = X[:10]
+    elif isinstance(
+        X, pd.DataFrame
+    ):  # in C order, as arrays are: in another, the products of BLAS may round differently
+        X = pd.DataFrame(np.ascontiguousarray(X.to_numpy()), columns=X.columns, copy=False)
     for field in served.signature.outputs:
         try:
             expected = getattr(model, field.name)(X)

@@ -145,8 +145,10 @@ class Inputs:
             raise RequestError(
                 f"the model takes {len(self._names)} columns; the input has the shape {list(rows.shape)}"
             )
-        data = rows if isinstance(rows, np.ndarray) else dict(enumerate(rows))
-        frame = self._pandas.DataFrame(data)  # type: ignore[union-attr]
+        if isinstance(rows, np.ndarray):  # not copied, so that the model sees rows in C order with and without pandas
+            frame = self._pandas.DataFrame(rows, copy=False)  # type: ignore[union-attr]
+        else:
+            frame = self._pandas.DataFrame(dict(enumerate(rows)))  # type: ignore[union-attr]
         frame.columns = self._pandas.Index(self._names, dtype=object)  # type: ignore[union-attr]
         for column in self._layout.columns:
             if column.as_category:

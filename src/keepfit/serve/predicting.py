@@ -8,6 +8,7 @@ from typing import Any
 from keepfit.serve.answers import REFUSALS, refusal, to_dense
 from keepfit.serve.columns import layout_of
 from keepfit.serve.errors import RequestError
+from keepfit.serve.fast import prepare
 from keepfit.serve.inputs import Inputs, Rows
 from keepfit.serve.signature import Signature, signature_of
 from keepfit.serve.tensors import Tensor, from_array
@@ -40,8 +41,12 @@ class Served:
 
     def __init__(self, model: Any, facts: Mapping[str, str]) -> None:
         self.signature: Signature = signature_of(model, facts)
-        self._inputs = Inputs(layout_of(model, facts))
-        self._methods = {field.name: self._stock(getattr(model, field.name)) for field in self.signature.outputs}
+        layout = layout_of(model, facts)
+        self._inputs = Inputs(layout)
+        self._methods = {
+            field.name: self._method(model, field.name, takes_table=layout.kind == "table")
+            for field in self.signature.outputs
+        }
 
     def answer(self, inputs: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
         """What the model gives for the rows of a request.
@@ -77,5 +82,10 @@ class Served:
             answers.append(from_array(name, to_dense(found)))
         return answers
 
-    def _stock(self, method: Callable[[Any], Any]) -> Callable[[Rows], Any]:
-        return lambda rows: method(self._inputs.for_model(rows))
+    def _method(self, model: Any, name: str, *, takes_table: bool) -> Callable[[Any], Any]:
+        method, for_model = getattr(model, name), self._inputs.for_model
+
+        def stock(rows: Rows) -> Any:
+            return method(for_model(rows))
+
+        return (prepare(model, name, stock) if takes_table else None) or stock

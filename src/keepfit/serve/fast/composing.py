@@ -1,0 +1,44 @@
+"""Models made of models: pipelines, and the best model of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keepfit.serve.fast.step import Array, Step
+
+__all__ = ["Build", "best", "pipeline"]
+
+Build = Callable[[Any, str], Step | None]
+
+
+def pipeline(model: Any, method: str, build: Build) -> Step | None:
+    """`Pipeline`: its transformers one after the other, then the method of the last step.
+
+    What comes out of a transformer is looked at as the next step would: it may be infinite where X was not.
+    """
+    estimators = [estimator for _, estimator in model.steps]
+    last = estimators.pop()
+    kept = [estimator for estimator in estimators if estimator is not None and estimator != "passthrough"]
+    if last is None or isinstance(last, str):
+        return None
+    steps = [build(estimator, "transform") for estimator in kept]
+    steps.append(build(last, method))
+    if any(step is None for step in steps):
+        return None
+    first, *others = [step for step in steps if step is not None]
+
+    def run(X: Array) -> Any:
+        found = first.run(X)
+        for step in others:
+            if found is None or found.shape[1] != step.width or not step.admits(found):
+                return None
+            found = step.run(found)
+        return found
+
+    return Step(run, first.width, first.accepts)
+
+
+def best(model: Any, method: str, build: Build) -> Step | None:
+    """`GridSearchCV` and its like: the model that was fitted with the best parameters."""
+    return build(model.best_estimator_, method)

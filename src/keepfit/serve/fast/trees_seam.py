@@ -1,0 +1,185 @@
+"""Decision trees, forests and gradient boosting, by their compiled trees.
+
+Private names used, in scikit-learn 1.6 to 1.9: ``sklearn.ensemble._gradient_boosting.predict_stages``, which adds up
+the values of many regression trees in one call; of `GradientBoostingClassifier` and its regressor
+``_raw_predict_init`` and ``_loss``; of histogram boosting ``_preprocessor``, ``_predictors``,
+``_baseline_prediction``, ``_bin_mapper`` and ``_loss``. The trees' own ``tree_`` is public.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keepfit.serve.fast.step import Array, Step, to_float32, width_of
+
+__all__ = [
+    "boosting",
+    "forest_classifier",
+    "forest_regressor",
+    "histogram_boosting",
+    "tree_classifier",
+    "tree_regressor",
+]
+
+
+def tree_classifier(model: Any, method: str) -> Step | None:
+    """`DecisionTreeClassifier` and `ExtraTreeClassifier`."""
+    return _voting(model, method, model.tree_.predict)
+
+
+def tree_regressor(model: Any, method: str) -> Step | None:
+    """`DecisionTreeRegressor` and `ExtraTreeRegressor`."""
+    walk, several = model.tree_.predict, model.n_outputs_ > 1
+    return _by_trees(model, method, "predict", lambda X: walk(X)[:, :, 0] if several else walk(X)[:, 0])
+
+
+def forest_classifier(model: Any, method: str) -> Step | None:
+    """`RandomForestClassifier` and `ExtraTreesClassifier`.
+
+    Notes
+    -----
+    The trees are added up in their order, as the method does with ``n_jobs=1``. With more, it adds them in whatever
+    order its threads come in, so that the last bit of what it gives is not always the same; here it is.
+    """
+    walks = [tree.tree_.predict for tree in model.estimators_]
+
+    def probabilities(X: Array) -> Any:
+        total = np.zeros_like(first := walks[0](X))
+        total += first
+        for walk in walks[1:]:
+            total += walk(X)
+        total /= len(walks)
+        return total
+
+    return _voting(model, method, probabilities)
+
+
+def forest_regressor(model: Any, method: str) -> Step | None:
+    """`RandomForestRegressor` and `ExtraTreesRegressor` of one target."""
+    from sklearn.ensemble._gradient_boosting import predict_stages
+
+    if model.n_outputs_ != 1 or any(tree.tree_.value.shape[1:] != (1, 1) for tree in model.estimators_):
+        return None
+    trees = np.array(model.estimators_, dtype=object).reshape(-1, 1)
+
+    def run(X: Array) -> Any:
+        total = np.zeros((len(X), 1))
+        predict_stages(trees, X, 1.0, total)
+        total /= len(trees)
+        return total.reshape(-1)
+
+    return _by_trees(model, method, "predict", run)
+
+
+def boosting(model: Any, method: str) -> Step | None:
+    """`GradientBoostingClassifier` and `GradientBoostingRegressor` that start from a constant."""
+    from sklearn.dummy import DummyClassifier, DummyRegressor
+    from sklearn.ensemble._gradient_boosting import predict_stages
+
+    width, trees, rate = width_of(model), model.estimators_, model.learning_rate
+    if width is None or not (isinstance(model.init_, str) or type(model.init_) in (DummyClassifier, DummyRegressor)):
+        return None
+    start = model._raw_predict_init(np.zeros((1, width), dtype=np.float32))
+
+    def raw(X: Array) -> Array:
+        total: Array = np.repeat(start, len(X), axis=0)
+        predict_stages(trees, X, rate, total)
+        return total
+
+    if not hasattr(model, "classes_"):
+        return _by_trees(model, method, "predict", lambda X: raw(X).ravel())
+    run = _classes_of_scores(model, method, raw, model._loss.predict_proba)
+    return None if run is None else _by_trees(model, method, method, run)
+
+
+def histogram_boosting(model: Any, method: str) -> Step | None:
+    """`HistGradientBoostingClassifier` and its regressor with the squared error, without categories."""
+    width, predictors, baseline = width_of(model), model._predictors, model._baseline_prediction
+    if width is None or model._preprocessor is not None:
+        return None
+    bitsets, places = model._bin_mapper.make_known_categories_bitsets()
+    n_columns, dtype = model.n_trees_per_iteration_, baseline.dtype
+    walks = [[predictor.predict for predictor in row] for row in predictors]
+
+    def raw(X: Array) -> Array:
+        X = X.astype(np.float64, copy=False)
+        total = np.zeros((len(X), n_columns), dtype=dtype, order="F")
+        total += baseline
+        columns = [total[:, place] for place in range(n_columns)]
+        for row in walks:
+            for column, walk in zip(columns, row, strict=True):
+                column += walk(X, bitsets, places, 1)
+        return total
+
+    if hasattr(model, "classes_"):
+        run = _classes_of_scores(model, method, raw, model._loss.predict_proba)
+        return None if run is None else Step(run, width, accepts="all")
+    if method != "predict":
+        return None
+    inverse = model._loss.link.inverse
+    return Step(lambda X: inverse(raw(X)).ravel(), width, accepts="all")
+
+
+def _by_trees(model: Any, method: str, wanted: str, run: Callable[[Array], Any]) -> Step | None:
+    width = width_of(model)
+    if method != wanted or width is None:
+        return None
+
+    def as_float32(X: Array) -> Any:
+        X32 = to_float32(X)
+        return None if X32 is None else run(X32)
+
+    return Step(as_float32, width)
+
+
+def _voting(model: Any, method: str, probabilities: Callable[[Array], Array]) -> Step | None:
+    """The methods of a classifier, from probabilities: (n_rows, n_classes), or (n_rows, n_outputs, n_classes)."""
+    classes, n_outputs, n_classes = model.classes_, model.n_outputs_, model.n_classes_
+
+    def split(X: Array) -> Any:
+        found = probabilities(X)
+        if n_outputs == 1:
+            return found
+        return [found[:, place, :count].copy() for place, count in enumerate(n_classes)]
+
+    def predict(X: Array) -> Array:
+        found = split(X)
+        if n_outputs == 1:
+            taken: Array = classes.take(found.argmax(axis=1), axis=0)
+            return taken
+        columns = np.empty((len(X), n_outputs), dtype=classes[0].dtype)
+        for place, part in enumerate(found):
+            columns[:, place] = classes[place].take(part.argmax(axis=1), axis=0)
+        return columns
+
+    run = {"predict": predict, "predict_proba": split}.get(method)
+    return None if run is None else _by_trees(model, method, method, run)
+
+
+def _classes_of_scores(
+    model: Any, method: str, raw: Callable[[Array], Array], probabilities: Callable[[Array], Array]
+) -> Callable[[Array], Array] | None:
+    """The methods of a boosted classifier, from the raw scores of shape (n_rows, 1 or n_classes)."""
+    classes: Array = model.classes_
+    is_open = (
+        "Hist" in type(model).__name__
+    )  # at a score of zero, the one gives the first class and the other the second
+
+    def decide(X: Array) -> Array:
+        scores = raw(X)
+        return scores.ravel() if scores.shape[1] == 1 else scores
+
+    def predict(X: Array) -> Any:
+        scores = decide(X)
+        if scores.ndim > 1:
+            return classes[scores.argmax(axis=1)]
+        return classes[(scores > 0 if is_open else scores >= 0).astype(int)]
+
+    return {
+        "predict": predict,
+        "decision_function": decide,
+        "predict_proba": lambda X: probabilities(raw(X)),
+    }.get(method)

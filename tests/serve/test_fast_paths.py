@@ -1,0 +1,287 @@
+"""The fast way to predict: equal to the bit to scikit-learn's own methods, whatever they are given."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse
+from sklearn import config_context
+from sklearn.datasets import make_classification
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    GradientBoostingClassifier,
+    GradientBoostingRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
+    ElasticNet,
+    Lasso,
+    LinearRegression,
+    LogisticRegression,
+    Ridge,
+    RidgeClassifier,
+    SGDClassifier,
+    SGDRegressor,
+)
+from sklearn.model_selection import GridSearchCV
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
+from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, OneClassSVM
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
+
+from keepfit.serve.fast import prepare
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+METHODS = ("predict", "predict_proba", "decision_function", "transform")
+WIDTH = 6
+
+BINARY, MULTICLASS, TEXT, SEVERAL, AMOUNT, AMOUNTS = "binary", "multiclass", "text", "several", "amount", "amounts"
+
+
+def data(target: str) -> tuple[Any, Any]:
+    X, y = make_classification(120, WIDTH, n_informative=4, n_classes=3, random_state=0)
+    amount = X @ np.arange(1.0, WIDTH + 1)
+    return X, {
+        BINARY: y > 0,
+        MULTICLASS: y,
+        TEXT: np.array(["low", "middle", "a lot"])[y],
+        SEVERAL: np.c_[y, y > 1],
+        AMOUNT: amount,
+        AMOUNTS: np.c_[amount, amount**2],
+    }[target]
+
+
+ONE, MANY, BOTH = (AMOUNT,), (AMOUNT, AMOUNTS), (BINARY, MULTICLASS)
+
+#: Estimators, the targets they are fitted on, and the methods that have a fast way then.
+MODELS: list[tuple[Any, tuple[str, ...], str]] = [
+    (LogisticRegression(), (BINARY, MULTICLASS, TEXT), "predict predict_proba decision_function"),
+    (SGDClassifier(random_state=0), (BINARY, MULTICLASS), "predict decision_function"),
+    (SGDClassifier(loss="log_loss", random_state=0), (BINARY,), "predict predict_proba decision_function"),
+    (RidgeClassifier(), BOTH, "predict decision_function"),
+    (LinearSVC(), BOTH, "predict decision_function"),
+    (LinearDiscriminantAnalysis(), BOTH, "predict predict_proba decision_function"),
+    (LinearRegression(), MANY, "predict"),
+    (Ridge(), MANY, "predict"),
+    (Lasso(), MANY, "predict"),
+    (ElasticNet(), ONE, "predict"),
+    (SGDRegressor(random_state=0), ONE, "predict"),
+    (GaussianNB(), (MULTICLASS, TEXT), "predict"),
+    (SVC(), (BINARY, MULTICLASS, TEXT), "predict"),
+    (SVC(kernel="poly", degree=2), (BINARY,), "predict decision_function"),
+    (NuSVC(), (BINARY,), "predict"),
+    (SVR(), ONE, "predict"),
+    (OneClassSVM(), ONE, "predict"),
+    (MLPClassifier((8,), max_iter=5, random_state=0), (BINARY, MULTICLASS, TEXT), "predict predict_proba"),
+    (MLPRegressor(hidden_layer_sizes=(8,), max_iter=5, random_state=0), MANY, "predict"),
+    (KNeighborsClassifier(algorithm="brute"), (BINARY, TEXT), "predict predict_proba"),
+    (KNeighborsClassifier(algorithm="brute", metric="manhattan"), (MULTICLASS,), "predict predict_proba"),
+    (KNeighborsClassifier(algorithm="kd_tree"), (MULTICLASS, TEXT), "predict predict_proba"),
+    (KNeighborsClassifier(algorithm="ball_tree", n_neighbors=4), (BINARY,), "predict predict_proba"),
+    (KNeighborsRegressor(algorithm="brute"), MANY, "predict"),
+    (KNeighborsRegressor(algorithm="kd_tree"), MANY, "predict"),
+    (DecisionTreeClassifier(max_depth=4), (BINARY, TEXT, SEVERAL), "predict predict_proba"),
+    (ExtraTreeClassifier(random_state=0), (MULTICLASS,), "predict predict_proba"),
+    (DecisionTreeRegressor(), MANY, "predict"),
+    (RandomForestClassifier(7, random_state=0), (BINARY, MULTICLASS, TEXT, SEVERAL), "predict predict_proba"),
+    (RandomForestClassifier(7, n_jobs=2, random_state=0), (MULTICLASS,), "predict predict_proba"),
+    (ExtraTreesClassifier(7, random_state=0), (MULTICLASS,), "predict predict_proba"),
+    (RandomForestRegressor(7, random_state=0), ONE, "predict"),
+    (ExtraTreesRegressor(7, random_state=0), ONE, "predict"),
+    (GradientBoostingClassifier(n_estimators=7), (BINARY, TEXT), "predict predict_proba decision_function"),
+    (GradientBoostingClassifier(n_estimators=7, init="zero"), (MULTICLASS,), "predict predict_proba"),
+    (GradientBoostingClassifier(n_estimators=7, loss="exponential"), (BINARY,), "predict predict_proba"),
+    (GradientBoostingRegressor(n_estimators=7), ONE, "predict"),
+    (HistGradientBoostingClassifier(max_iter=5), (BINARY, TEXT), "predict predict_proba decision_function"),
+    (HistGradientBoostingRegressor(max_iter=5), ONE, "predict"),
+    (StandardScaler(), ONE, "transform"),
+    (StandardScaler(with_mean=False), ONE, "transform"),
+    (MinMaxScaler(clip=True), ONE, "transform"),
+    (MaxAbsScaler(), ONE, "transform"),
+    (RobustScaler(), ONE, "transform"),
+    (Normalizer(), ONE, "transform"),
+    (SimpleImputer(), ONE, "transform"),
+    (SimpleImputer(strategy="median"), ONE, "transform"),
+    (PCA(3), ONE, "transform"),
+    (TruncatedSVD(3), ONE, "transform"),
+    (SelectKBest(k=3), (MULTICLASS,), "transform"),
+    (make_pipeline(StandardScaler(), LogisticRegression()), (TEXT,), "predict predict_proba decision_function"),
+    (make_pipeline(SimpleImputer(), StandardScaler(), PCA(3), SVC()), (MULTICLASS,), "predict"),
+    (make_pipeline(SelectKBest(k=3), "passthrough", RandomForestClassifier(5)), (BINARY,), "predict predict_proba"),
+    (make_pipeline(RobustScaler(), MinMaxScaler()), ONE, "transform"),
+    (GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {}, cv=2), ONE, "predict"),
+]
+
+
+def fitted() -> list[Any]:
+    return [
+        pytest.param(
+            estimator, target, method, id=f"{re.sub(r'[^A-Za-z0-9=]+', '-', repr(estimator))[:60]} {target} {method}"
+        )
+        for estimator, targets, methods in MODELS
+        for target in targets
+        for method in methods.split()
+    ]
+
+
+def odd_inputs() -> dict[str, Any]:
+    rng = np.random.RandomState(1)
+    X = rng.normal(size=(20, WIDTH))
+    missing, infinite = X.copy(), X.copy()
+    missing[3, 2], infinite[0, 1] = np.nan, -np.inf
+    unaligned = np.frombuffer(b"\0" + X.tobytes(), dtype=np.uint8)[1:].view(float).reshape(X.shape)
+    return {
+        "rows": X,
+        "one row": X[:1].copy(),
+        "no rows": X[:0],
+        "many rows": rng.normal(size=(1500, WIDTH)),
+        "too few columns": X[:, :-1].copy(),
+        "too many columns": np.c_[X, X],
+        "missing": missing,
+        "a missing row": np.full((1, WIDTH), np.nan),
+        "infinite": infinite,
+        "huge": X * 1e300,
+        "too large for float32": X * 1e60,
+        "tiny": X * 1e-310,
+        "zeros": np.zeros((2, WIDTH)),
+        "negative zeros": -np.zeros((2, WIDTH)),
+        "float32": X.astype(np.float32),
+        "float32 one row": X[:1].astype(np.float32),
+        "float32 missing": missing.astype(np.float32),
+        "float16": X.astype(np.float16),
+        "whole numbers": (X * 5).astype(int),
+        "bool": X > 0,
+        "big-endian": X.astype(">f8"),
+        "Fortran order": np.asfortranarray(X),
+        "every other row": X[::2],
+        "backwards": X[::-1],
+        "every other column": np.c_[X, X][:, ::2],
+        "unaligned": unaligned,
+        "objects": X.astype(object),
+        "text": X.astype(str),
+        "words": np.full((2, WIDTH), "word"),
+        "a list": X.tolist(),
+        "one dimension": X[0],
+        "three dimensions": X[np.newaxis],
+        "masked": np.ma.array(X, mask=X > 1),
+        "sparse": scipy.sparse.csr_matrix(X),
+        "nothing": None,
+    }
+
+
+ODD_INPUTS = odd_inputs()
+
+
+def outcome(call: Callable[[Any], Any], X: Any) -> tuple[Any, ...]:
+    """What a call gives, in a form that is equal only if it is the same to the bit; or its error's class and words."""
+    try:
+        found = call(X)
+    except Exception as error:  # the error is the outcome
+        return type(error), str(error)
+    parts = found if isinstance(found, list) else [found]
+    if any(scipy.sparse.issparse(part) for part in parts):
+        return ("sparse", *(part.toarray().tobytes() for part in parts))
+    return tuple(
+        (type(part), part.dtype, part.shape, part.tolist() if part.dtype == object else part.tobytes())
+        for part in parts
+    )
+
+
+def fit(estimator: Any, target: str) -> Any:
+    np.random.seed(0)
+    return estimator.fit(*data(target))
+
+
+def refuse(X: Any) -> Any:
+    raise AssertionError("the stock method was called")
+
+
+@pytest.mark.parametrize(("estimator", "target", "method"), fitted())
+def test_the_fast_way_is_equal_to_the_bit_on_every_input(estimator: Any, target: str, method: str) -> None:
+    model = fit(estimator, target)
+    stock = getattr(model, method)
+    fast = prepare(model, method)
+    assert fast is not None
+    for name, X in ODD_INPUTS.items():
+        np.random.seed(0)
+        expected = outcome(stock, X)
+        np.random.seed(0)
+        assert outcome(fast, X) == expected, name
+    rng = np.random.RandomState(2)
+    for number in range(40):
+        X = rng.normal(scale=10 ** rng.uniform(-2, 2), size=(1 + number % 3, WIDTH))
+        assert outcome(fast, X) == outcome(stock, X)
+        X = X.astype(np.float32)
+        assert outcome(fast, X) == outcome(stock, X)
+
+
+@pytest.mark.parametrize(("estimator", "target", "method"), fitted())
+def test_ordinary_rows_do_not_come_to_the_stock_method(estimator: Any, target: str, method: str) -> None:
+    fast = prepare(fit(estimator, target), method, refuse)
+    assert fast is not None
+    for X in (ODD_INPUTS["rows"], ODD_INPUTS["one row"]):
+        before = X.copy()
+        assert len(fast(X)) in (len(X), 2)  # a list of two outputs where there are several
+        assert np.array_equal(X, before)
+
+
+def test_classes_that_are_not_exactly_scikit_learns_have_no_fast_way() -> None:
+    class Mine(LogisticRegression):
+        pass
+
+    Mine.__name__ = "LogisticRegression"
+    assert prepare(fit(Mine(), BINARY), "predict") is None
+    assert prepare(fit(make_pipeline(StandardScaler(), Mine()), BINARY), "predict") is None
+
+
+def test_a_method_that_says_something_else_has_no_fast_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = fit(Ridge(), AMOUNT)
+    assert prepare(model, "predict") is not None
+    original = Ridge.predict
+    monkeypatch.setattr(Ridge, "predict", lambda self, X: original(self, X) * (1 + 1e-15))
+    assert prepare(model, "predict") is None
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        StandardScaler(copy=False),
+        SimpleImputer(add_indicator=True),
+        SimpleImputer(missing_values=-1),
+        StandardScaler().set_output(transform="pandas"),
+    ],
+)
+def test_settings_that_change_what_a_transformer_does_have_no_fast_way(estimator: Any) -> None:
+    assert prepare(fit(estimator, AMOUNT), "transform") is None
+
+
+def test_a_setting_for_all_transformers_counts_as_well() -> None:
+    model = fit(StandardScaler(), AMOUNT)
+    with config_context(transform_output="pandas"):
+        assert prepare(model, "transform") is None
+
+
+def test_infinity_that_arises_between_steps_is_refused_as_stock_does() -> None:
+    model = fit(make_pipeline(StandardScaler(), LogisticRegression()), BINARY)
+    model[0].scale_[0] = 1e-200
+    fast = prepare(model, "predict")
+    assert fast is not None
+    X = np.full((1, WIDTH), 1e153)
+    assert outcome(fast, X) == outcome(model.predict, X)
+    assert "infinity" in outcome(fast, X)[1]
