@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import import_module
@@ -18,7 +19,7 @@ from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
 from keepfit.graph import Node
 
-__all__ = ["TRANSIENT", "EstimatorCodec", "find", "supported_releases"]
+__all__ = ["TRANSIENT", "EstimatorCodec", "find", "preload", "supported_releases"]
 
 #: Attributes that mean nothing outside the process that set them, or that their codec sets anew.
 TRANSIENT = frozenset({"_stop_words_id", "_kmeans_single"})
@@ -316,3 +317,15 @@ def _codec(name: str) -> Codec | None:
 def find(name: str) -> Codec | None:
     """The codec of one of scikit-learn's classes."""
     return _native().get(name) or _codec(name)
+
+
+def preload() -> None:
+    """Read the tables of all releases and import every class of the running one."""
+    for release in supported_releases():
+        _table(release)
+    _checks()
+    for name in _table(_running()):
+        codec = find(name)
+        if isinstance(codec, EstimatorCodec):
+            with contextlib.suppress(ImportError, AttributeError):  # a release without a table of its own may lack it
+                codec.cls  # noqa: B018 - imports it

@@ -14,7 +14,7 @@ from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
 from keepfit.errors import UnsupportedError, UntrustedError
 from keepfit.graph import Node
 
-__all__ = ["CLASS", "FUNCTION", "embed", "importable_name", "is_known", "name_of", "resolve"]
+__all__ = ["CLASS", "FUNCTION", "embed", "importable_name", "is_known", "name_of", "preload", "resolve"]
 
 
 class _Names(msgspec.Struct):
@@ -52,6 +52,13 @@ def resolve(name: str) -> Any:
         return getattr(import_module(module if dot else "builtins"), attribute, None)
     except ImportError:
         return None
+
+
+def preload() -> None:
+    """Read the tables and import what they name."""
+    for names in _tables().values():
+        for name in names:
+            resolve(name)
 
 
 def _known_name(kind: str, obj: Any) -> str | None:

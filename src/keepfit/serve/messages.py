@@ -26,7 +26,6 @@ __all__ = [
     "Awake",
     "Call",
     "Convert",
-    "Died",
     "Done",
     "FrameError",
     "Infer",
@@ -38,7 +37,9 @@ __all__ = [
     "Receiver",
     "Refusal",
     "Spawn",
-    "Spawned",
+    "ToFront",
+    "ToWorker",
+    "ToZygote",
     "Unload",
     "frame",
     "send",
@@ -103,11 +104,12 @@ class Refusal(msgspec.Struct, array_like=True, tag="refusal"):
         found = getattr(house_errors, self.error, None) or getattr(serve_errors, self.error, None)
         if not (isinstance(found, type) and issubclass(found, KeepfitError)):
             return UnavailableError(f"the worker failed with {self.error}: {self.message}")
-        if issubclass(found, house_errors.UntrustedError):
-            return found(self.message, path=self.path, names=self.names)
         if issubclass(found, serve_errors.OverloadedError):
             return UnavailableError(self.message)
-        error = found(self.message, path=self.path)
+        error = found(self.message)
+        error.path = self.path
+        if isinstance(error, house_errors.UntrustedError):
+            error.names = self.names
         if isinstance(error, ServeError) and 400 <= self.status < 600:
             error.status = self.status
         return error
@@ -205,10 +207,27 @@ class Done(msgspec.Struct, array_like=True, tag="done"):
 
 
 class Spawn(msgspec.Struct, array_like=True, tag="spawn"):
-    """Fork a worker on the socket that comes along."""
+    """Fork a worker on the socket that comes along.
+
+    Attributes
+    ----------
+    number : int
+        By which the worker is spoken of from here on.
+    is_jailed : bool
+    memory_bytes : int
+        What a message may allocate; in a jail, what everything may.
+    cpu_s, load_cpu_s : float
+        Processor time that a message may take.
+    frame_bytes_max : int
+        The longest message that it may send.
+    """
 
     number: int
     is_jailed: bool
+    memory_bytes: int
+    cpu_s: float
+    load_cpu_s: float
+    frame_bytes_max: int
 
 
 class Kill(msgspec.Struct, array_like=True, tag="kill"):
@@ -223,19 +242,9 @@ class Awake(msgspec.Struct, array_like=True, tag="awake"):
     isolation: Isolation
 
 
-class Spawned(msgspec.Struct, array_like=True, tag="spawned"):
-    """A worker has been forked."""
-
-    number: int
-    pid: int
-
-
-class Died(msgspec.Struct, array_like=True, tag="died"):
-    """A worker has ended, with an exit code as `os.waitstatus_to_exitcode` has it."""
-
-    number: int
-    exit_code: int
-
+ToWorker = Load | Unload | Infer | Convert
+ToFront = Ready | Loaded | Answers | Done | Refusal
+ToZygote = Spawn | Kill
 
 _encoder = msgspec.msgpack.Encoder()
 

@@ -2,58 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+import os
+from collections import deque
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
-from keepfit.serve.messages import Answer, Call, Isolation
-
-if TYPE_CHECKING:
-    from keepfit.serve.signature import Signature  # type: ignore[import-not-found, import-untyped, unused-ignore]
+from keepfit.serve.channel import Channel
+from keepfit.serve.crew import Crew
+from keepfit.serve.errors import RequestError, UnavailableError
+from keepfit.serve.launching import Zygote
+from keepfit.serve.messages import Answer, Call, Isolation, Spawn
+from keepfit.serve.roster import Conversion, Model, Tally, Worker
+from keepfit.serve.settings import PoolSettings
+from keepfit.serve.signature import Signature
 
 __all__ = ["Pool", "PoolFigures", "PoolSettings"]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolSettings:
-    """How many processes there are, and what one request may take.
-
-    Parameters
-    ----------
-    workers : int, default=0
-        Processes for the operator's models; 0 for one per core.
-    jails : int, default=8
-        Processes for models of tenants, one per tenant, at a time. The one that was idle longest goes for the next.
-    batching : bool, default=True
-        Whether calls that wait are joined. A call that finds a free worker never waits.
-    max_batch_rows : int, default=1024
-        Rows that are joined at most.
-    queue_max : int, default=1024
-        Calls that may wait, over all models; more are answered `OverloadedError`.
-    tenant_queue_max : int, default=128
-        Calls that may wait for one tenant's models.
-    timeout_s : float, default=30.0
-        How long a call may wait, and then how long the worker may take. A worker that takes longer is killed.
-    cpu_s : float, default=30.0
-        Processor time that one message (a call, a batch, a load) may take before its worker is killed.
-    load_timeout_s : float, default=120.0
-        How long loading or converting may take; its processor time may be as long.
-    memory_bytes : int, default=2**31
-        What a message may allocate in a worker; for a jail, what it may allocate for everything.
-    answer_bytes_max : int, default=2**28
-        The longest answer.
-    """
-
-    workers: int = 0
-    jails: int = 8
-    batching: bool = True
-    max_batch_rows: int = 1024
-    queue_max: int = 1024
-    tenant_queue_max: int = 128
-    timeout_s: float = 30.0
-    cpu_s: float = 30.0
-    load_timeout_s: float = 120.0
-    memory_bytes: int = 2**31
-    answer_bytes_max: int = 2**28
+_LOOKS_A_SECOND = 10.0
+_TURN_S = 1.0  # that a tenant's jail may go on while another tenant waits for one
+_RESTART_PAUSE_S = 1.0
+_STOP_LOOK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +76,15 @@ class Pool:
 
     def __init__(self, settings: PoolSettings | None = None) -> None:
         self.settings = settings or PoolSettings()
+        self._tally = Tally()
+        self._isolation = Isolation()
+        self._zygote = self._new_zygote()
+        self._numbers = itertools.count()
+        self._crews: dict[str | None, Crew] = {}  # by tenant
+        self._crew_of: dict[str, Crew] = {}  # by key
+        self._waiting: deque[Crew] = deque()  # for a jail
+        self._is_stopping = False
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         """Start the zygote and the workers, and wait until they have imported everything: 1 or 2 seconds.
@@ -114,7 +94,10 @@ class Pool:
         UnavailableError
             If they do not start.
         """
-        raise NotImplementedError
+        self._isolation = await self._zygote.start()
+        self._crews[None] = self._new_crew(None)
+        self._crews[None].fill()
+        self._keep(self._check_times())
 
     async def load(
         self,
@@ -154,7 +137,24 @@ class Pool:
         ValueError
             If a model of this key is loaded.
         """
-        raise NotImplementedError
+        if key in self._crew_of or self._is_stopping:
+            os.close(fd)
+            self._check_open()
+            raise ValueError(f"a model {key!r} is loaded already")
+        crew = self._crew_of[key] = self._crew(tenant)
+        model = Model(key, fd, trusted, allow, asyncio.get_running_loop().create_future())
+        crew.add(model)
+        self._admit(crew)
+        try:
+            signature = await model.loaded
+        except BaseException:
+            self._crew_of.pop(key, None)
+            if crew.models.get(key) is model:
+                crew.discard(key)
+            self._let_go(crew)
+            raise
+        model.is_public = True
+        return signature
 
     async def unload(self, key: str) -> None:
         """Let a model go, when the calls that were made for it have been answered.
@@ -164,7 +164,13 @@ class Pool:
         RequestError
             If no model of this key is loaded.
         """
-        raise NotImplementedError
+        model = self._model(key)
+        model.is_leaving = True
+        if model.open_calls:
+            await model.drained.wait()
+        crew = self._crew_of.pop(key)
+        crew.discard(key)
+        self._let_go(crew)
 
     async def infer(self, key: str, call: Call) -> Answer:
         """Ask a model.
@@ -179,7 +185,13 @@ class Pool:
             If the worker died or took too long; or at once, for a few seconds, if the model's workers died again
             and again.
         """
-        raise NotImplementedError
+        self._check_open()
+        model = self._model(key)
+        crew = self._crew_of[key]
+        answer = crew.submit(model, call)
+        if not crew.is_admitted:
+            self._admit(crew)
+        return await answer
 
     async def convert(self, fd: int, out_fd: int, *, tenant: str) -> None:
         """Make a keepfit file of a pickle or joblib file, in the tenant's jail.
@@ -199,19 +211,189 @@ class Pool:
         UnavailableError, OverloadedError
             As for `infer`.
         """
-        raise NotImplementedError
+        self._check_open()
+        crew = self._crew(tenant)
+        conversion = Conversion(fd, out_fd, asyncio.get_running_loop().create_future())
+        crew.convert(conversion)
+        self._admit(crew)
+        try:
+            await conversion.done
+        finally:
+            self._let_go(crew)
+
+    @property
+    def zygote_pid(self) -> int:
+        """The process id of the zygote, whose children the workers are."""
+        return self._zygote.pid
 
     def isolation(self) -> Isolation:
         """What holds the jails, as found out by trying when the pool started."""
-        raise NotImplementedError
+        return self._isolation
 
     def figures(self) -> PoolFigures:
         """What the pool does now, and what it has done."""
-        raise NotImplementedError
+        tally = self._tally
+        crews = self._crews.values()
+        return PoolFigures(
+            workers=sum(len(crew.workers) for crew in crews if not crew.is_jailed),
+            jails=sum(len(crew.workers) for crew in crews if crew.is_jailed),
+            models=sum(len(crew.models) for crew in crews),
+            queued=tally.queued,
+            running=tally.running,
+            answered=tally.answered,
+            refused=tally.refused,
+            batches=tally.batches,
+            batched=tally.batched,
+            deaths=tally.deaths,
+        )
 
     async def stop(self, grace_s: float) -> None:
         """Take no more calls, wait until those taken are answered, but no longer than `grace_s`, and end all processes.
 
         What is not answered by then gets `UnavailableError`.
         """
-        raise NotImplementedError
+        self._is_stopping = True
+        end_s = asyncio.get_running_loop().time() + grace_s
+        while any(crew.has_work for crew in self._crews.values()) and asyncio.get_running_loop().time() < end_s:
+            await asyncio.sleep(_STOP_LOOK_S)
+        for task in self._tasks:
+            task.cancel()
+        for crew in self._crews.values():
+            crew.dismiss()
+            crew.refuse_all(UnavailableError("the server is stopping"))
+            for key in list(crew.models):
+                crew.discard(key)
+        self._crews.clear()
+        self._crew_of.clear()
+        await self._zygote.stop()
+
+    # Models and crews
+
+    def _model(self, key: str) -> Model:
+        crew = self._crew_of.get(key)
+        model = crew.models.get(key) if crew is not None else None
+        if model is None or not model.is_public or model.is_leaving:
+            raise RequestError(f"no model {key!r} is loaded", status=404)
+        return model
+
+    def _crew(self, tenant: str | None) -> Crew:
+        crew = self._crews.get(tenant)
+        if crew is None:
+            crew = self._crews[tenant] = self._new_crew(tenant)
+        return crew
+
+    def _new_crew(self, tenant: str | None) -> Crew:
+        return Crew(
+            self.settings,
+            size=self.settings.worker_count if tenant is None else 1,
+            is_jailed=tenant is not None,
+            tally=self._tally,
+            hire=self._hire,
+            kill=self._zygote_kill,
+            may_go_on=self._may_go_on,
+        )
+
+    def _check_open(self) -> None:
+        if self._is_stopping:
+            raise UnavailableError("the server is stopping")
+
+    # Jails: at most so many at a time
+
+    def _admit(self, crew: Crew) -> None:
+        """Let a tenant have its jail: now, if there is room or somebody's is idle; else in turn."""
+        if not crew.is_admitted:
+            admitted = [each for each in self._crews.values() if each.is_jailed and each.is_admitted]
+            idle = [each for each in admitted if not each.has_work]
+            if len(admitted) >= self.settings.jails:
+                if not idle:
+                    if crew not in self._waiting:
+                        self._waiting.append(crew)
+                    return
+                min(idle, key=lambda each: each.busy_s).dismiss()
+            crew.is_admitted = True
+            crew.admitted_s = asyncio.get_running_loop().time()
+        crew.fill()
+
+    def _let_go(self, crew: Crew) -> None:
+        """End the jail of a tenant that has nothing any more."""
+        if crew.is_jailed and not crew.models and not crew.has_work:
+            crew.dismiss()
+            for tenant in [tenant for tenant, each in self._crews.items() if each is crew]:
+                del self._crews[tenant]
+            self._admit_next()
+
+    def _admit_next(self) -> None:
+        if self._waiting:
+            self._admit(self._waiting.popleft())
+
+    def _may_go_on(self, crew: Crew) -> bool:
+        """Whether a worker that is free may take more; if not, its jail has gone to the tenant that waits longest."""
+        if not crew.is_jailed or not self._waiting:
+            return True
+        if crew.has_work and asyncio.get_running_loop().time() - crew.admitted_s < _TURN_S:
+            return True
+        crew.dismiss()
+        if crew.has_work:
+            self._waiting.append(crew)
+        self._admit_next()
+        return False
+
+    # Processes
+
+    def _hire(self, crew: Crew) -> Worker | None:
+        if not self._zygote.is_awake or self._is_stopping:
+            return None
+        settings = self.settings
+        worker = Worker(next(self._numbers))
+        sock = self._zygote.spawn(
+            Spawn(
+                worker.number,
+                crew.is_jailed,
+                settings.memory_bytes,
+                settings.cpu_s,
+                settings.load_timeout_s,
+                settings.answer_bytes_max,
+            )
+        )
+        worker.channel = Channel(
+            sock,
+            frame_bytes_max=settings.answer_bytes_max,
+            on_message=lambda message: crew.on_message(worker, message),
+            on_end=lambda: crew.on_end(worker),
+        )
+        return worker
+
+    def _zygote_kill(self, number: int) -> None:
+        self._zygote.kill(number)
+
+    def _new_zygote(self) -> Zygote:
+        return Zygote(self.settings.imports, on_end=self._on_zygote_end)
+
+    def _on_zygote_end(self) -> None:
+        """The zygote is gone, and the workers with it: another takes its place."""
+        if not self._is_stopping:
+            self._keep(self._restart())
+
+    async def _restart(self) -> None:
+        await self._zygote.stop()
+        while True:
+            self._zygote = self._new_zygote()
+            try:
+                await self._zygote.start()
+            except UnavailableError:
+                await asyncio.sleep(_RESTART_PAUSE_S)
+            else:
+                break
+        for crew in self._crews.values():
+            crew.replace()
+
+    async def _check_times(self) -> None:
+        while True:
+            await asyncio.sleep(1 / _LOOKS_A_SECOND)
+            for crew in list(self._crews.values()):
+                crew.check_times()
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,118 @@
+"""What the front knows of models, of workers, and of what each of these has in hand."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from keepfit.serve.channel import Channel
+from keepfit.serve.messages import Unload
+from keepfit.serve.queueing import Request
+from keepfit.serve.signature import Signature
+
+__all__ = ["Batch", "Conversion", "Job", "Model", "Tally", "Worker"]
+
+
+@dataclass
+class Tally:
+    """Counts over all crews of a pool."""
+
+    queued: int = 0
+    running: int = 0
+    answered: int = 0
+    refused: int = 0
+    batches: int = 0
+    batched: int = 0
+    deaths: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Model:
+    """A model of a crew.
+
+    Parameters
+    ----------
+    key : str
+    fd : int
+        Of its file.
+    trusted, allow : tuple of str
+    loaded : Future of Signature
+        Done when it is in all workers, or cannot be.
+    is_tried : bool
+        Whether it was built once, in some worker.
+    open_calls : int
+        Requests that have no answer yet.
+    deaths : int
+        Workers that died with it, since one answered.
+    barred_until_s : float
+        Before then nobody asks it or loads it.
+    """
+
+    key: str
+    fd: int
+    trusted: tuple[str, ...]
+    allow: tuple[str, ...]
+    loaded: asyncio.Future[Signature]
+    signature: Signature | None = None
+    is_rowwise: bool = False
+    is_tried: bool = False
+    is_public: bool = False
+    is_leaving: bool = False
+    open_calls: int = 0
+    drained: asyncio.Event = field(default_factory=asyncio.Event)
+    deaths: int = 0
+    barred_until_s: float = 0.0
+
+
+@dataclass(slots=True, eq=False)
+class Conversion:
+    """A file to be converted."""
+
+    fd: int
+    out_fd: int
+    done: asyncio.Future[None]
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Requests in the hands of a worker."""
+
+    model: Model
+    requests: list[Request]
+
+
+Job = Batch | Model | Conversion | Unload
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """What the front knows of a worker process.
+
+    Parameters
+    ----------
+    number : int
+    job : Batch, Model (it is loading that), Conversion, Unload or None
+    since_s : float
+        When it was given that.
+    is_ready : bool
+        Whether it has started.
+    is_synced : bool
+        Whether it has had all models of its crew once, and so takes calls.
+    loaded, failed : set of Model
+        That it has, and that it refused.
+    seen : int
+        The crew's generation that it is in step with.
+    reason : str
+        Why it was killed.
+    """
+
+    number: int
+    channel: Channel = field(init=False)
+    job: Job | None = None
+    since_s: float = 0.0
+    is_ready: bool = False
+    is_synced: bool = False
+    loaded: set[Model] = field(default_factory=set)
+    failed: set[Model] = field(default_factory=set)
+    seen: int = -1
+    reason: str = ""
