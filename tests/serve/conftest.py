@@ -4,3 +4,64 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+
+@dataclass
+class Place:
+    """A store with models to serve, and tokens for it by role."""
+
+    path: Path
+    models: dict[str, Any]
+    tokens: dict[str, str]
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    from http_rig import models
+
+    import keepfit
+    from keepfit.serve.tokens import Role, Tokens
+    from keepfit.store import Quota, Store
+
+    folder = tmp_path_factory.mktemp("served")
+    found = models()
+    with Store(folder / "state.db") as store:
+        store.save("iris", found["forest"])  # version 1; what follows is 2
+        for name, model in found.items():
+            store.save(name, model, metadata={"metrics": {"accuracy": 0.9}})
+        store.set_alias("iris", "old", 1)
+        keepfit.dump(found["line"], folder / "upload")
+        with (folder / "upload").open("rb") as file:
+            store.tenants.save("ann", "ann.line", file, type="x", facts={}, quota=Quota(9, 9, 10**9))
+        tokens = Tokens(store)
+        secrets = {
+            "infer": tokens.create(Role.INFER),
+            "ann": tokens.create(Role.UPLOAD, "ann"),
+            "bob": tokens.create(Role.UPLOAD, "bob"),
+            "admin": tokens.create(Role.ADMIN),
+        }
+    return Place(folder / "state.db", found, secrets)
+
+
+@pytest.fixture(scope="session")
+def server(place: Place) -> Iterator[Any]:
+    """A server without tokens."""
+    from http_rig import running
+
+    with running(place.path) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def guarded(place: Place) -> Iterator[Any]:
+    """A server with tokens."""
+    from http_rig import running
+
+    with running(place.path, "--tokens") as found:
+        yield found

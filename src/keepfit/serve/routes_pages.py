@@ -1,0 +1,84 @@
+"""Figures for Prometheus, the description of the interface and a page that shows it, and JSON for the page at ``/``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from keepfit.facts import metadata_of
+from keepfit.serve.access import grant_of
+from keepfit.serve.metrics import CONTENT_TYPE
+from keepfit.serve.openapi import openapi, page
+from keepfit.serve.responses import json_response
+
+if TYPE_CHECKING:
+    from keepfit.serve.app import App
+    from keepfit.serve.repository import ModelEntry
+
+__all__ = ["pages_of"]
+
+_SAFE = {
+    "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "x-content-type-options": "nosniff",
+}
+
+
+def pages_of(app: App) -> list[Route]:
+    """The routes."""
+    routes = _Pages(app)
+    return [
+        Route("/metrics", routes.metrics),
+        Route("/openapi.json", routes.openapi),
+        Route("/docs", routes.docs),
+        Route("/api/models", routes.models),
+    ]
+
+
+class _Pages:
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def metrics(self, request: Request) -> Response:
+        grant_of(self._app, request.scope)
+        return Response(self._app.metrics.text(), headers={"content-type": CONTENT_TYPE})
+
+    async def openapi(self, _: Request) -> Response:
+        return json_response(openapi())
+
+    async def docs(self, _: Request) -> Response:
+        return HTMLResponse(page(openapi()), headers=_SAFE)
+
+    async def models(self, request: Request) -> Response:
+        grant = grant_of(self._app, request.scope)
+        return json_response([_described(entry) for entry in self._app.access.entries(grant)])
+
+
+def _described(entry: ModelEntry) -> dict[str, Any]:
+    facts = entry.signature.facts if entry.signature is not None else {}
+    metadata = metadata_of(facts)
+    return {
+        "name": entry.name,
+        "version": entry.version,
+        "state": entry.state,
+        "reason": entry.reason,
+        "aliases": entry.aliases,
+        "tenant": entry.tenant,
+        "created_at": entry.created_at.isoformat(),
+        "digest": entry.digest,
+        "signature": entry.signature,
+        "parameters": _json_in(facts, "parameters"),
+        "versions": _json_in(facts, "versions"),
+        "metadata": metadata,
+        "metrics": metadata.get("metrics", {}),
+    }
+
+
+def _json_in(facts: dict[str, str], name: str) -> Any:
+    try:
+        return msgspec.json.decode(facts.get(name, "{}"))
+    except (msgspec.DecodeError, RecursionError):
+        return {}
