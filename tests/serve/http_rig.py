@@ -33,7 +33,8 @@ class Running:
 
     def client(self, token: str = "") -> httpx.Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=False)  # no TLS here, and making its context takes long
+        # There is no TLS here, and making its context takes longer than a test.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=False)
 
     def rss_bytes(self) -> int:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])

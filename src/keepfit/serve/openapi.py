@@ -50,28 +50,13 @@ _SIZE = {"type": "integer", "minimum": 0, "maximum": 2**40}
 _SHORT = {"type": "string", "maxLength": 256}
 
 
-def _schemas() -> dict[str, Any]:
+def _tensor_schemas() -> dict[str, Any]:
     tensor = {"name": _TEXT, "datatype": {"type": "string", "enum": _DATATYPES}, "shape": _list(_WHOLE)}
     size = {"description": "Bytes of this tensor after the JSON, in place of data.", **_SIZE}
     sized = _object(binary_data_size=size)
     shape = _list(_SIZE, maxItems=8)
-    field = _object("name datatype shape", **tensor)
     return {
-        "Error": _object("error", error=_TEXT),
-        "Server": _object("name version extensions", name=_TEXT, version=_TEXT, extensions=_list(_TEXT)),
-        "Live": _object("live", live=_TRUTH),
-        "Ready": _object("ready", ready=_TRUTH, name=_TEXT),
-        "Field": field,
-        "Model": _object(
-            "name versions platform inputs outputs",
-            name=_TEXT,
-            versions=_list(_TEXT),
-            platform=_TEXT,
-            inputs=_list(_reference("Field")),
-            outputs=_list(_reference("Field")),
-            properties={"type": "object", "additionalProperties": _TEXT},
-        ),
-        "Config": _object("name platform backend input output", name=_TEXT, platform=_TEXT, backend=_TEXT),
+        "Field": _object("name datatype shape", **tensor),
         "Data": {
             "type": "array",
             "description": "All elements in C order, or lists nested as the shape is; null for NaN.",
@@ -101,6 +86,25 @@ def _schemas() -> dict[str, Any]:
             id=_TEXT,
             outputs=_list(_reference("Output")),
         ),
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    return _tensor_schemas() | {
+        "Error": _object("error", error=_TEXT),
+        "Server": _object("name version extensions", name=_TEXT, version=_TEXT, extensions=_list(_TEXT)),
+        "Live": _object("live", live=_TRUTH),
+        "Ready": _object("ready", ready=_TRUTH, name=_TEXT),
+        "Model": _object(
+            "name versions platform inputs outputs",
+            name=_TEXT,
+            versions=_list(_TEXT),
+            platform=_TEXT,
+            inputs=_list(_reference("Field")),
+            outputs=_list(_reference("Field")),
+            properties={"type": "object", "additionalProperties": _TEXT},
+        ),
+        "Config": _object("name platform backend input output", name=_TEXT, platform=_TEXT, backend=_TEXT),
         "Entry": _object(
             "name version state reason",
             name=_TEXT,
