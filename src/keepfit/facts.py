@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from keepfit.codecs.codec import class_name
+from keepfit.codecs.sklearn_seam import parameters_of
 from keepfit.errors import UnsupportedError
 from keepfit.graph import Graph, Ref
 
@@ -42,11 +43,10 @@ def facts_of(obj: object, graph: Graph, metadata: Mapping[str, Any] | None = Non
     if graph.versions:
         facts["versions"] = _json(graph.versions)
     root = graph.roots["object"]
-    get_params = getattr(obj, "get_params", None)
-    if callable(get_params) and type(root) is Ref:
+    if callable(getattr(type(obj), "get_params", None)) and type(root) is Ref:
         # Not the store of a search: its URL may hold a password.
-        found = {name: value for name, value in obj.get_params(deep=True).items() if name != "store"}  # type: ignore[attr-defined]
-        parameters = {name: _short(value) for name, value in sorted(found.items())}
+        found = sorted(parameters_of(obj).items())
+        parameters = {name: _short(value) for name, value in found if name != "store"}
         text = _json(parameters)
         if len(text) <= _TEXT_MAX:
             facts["parameters"] = text
@@ -107,13 +107,16 @@ def _limited(text: str) -> str:
 
 def _short(value: Any) -> Any:
     """A parameter as JSON can show it; an estimator or array by its class, so that facts stay short."""
-    if value is None or (isinstance(value, (bool, str)) and len(str(value)) <= 200):
+    kind = type(value)
+    if value is None or kind is bool:
         return value
-    if type(value) in (int, float) and abs(value) < 2**63:
+    if kind is str or isinstance(value, str):
+        return value if len(value) <= 200 else f"<{class_name(kind)}>"
+    if (kind is int or kind is float) and abs(value) < 2**63:
         return value
     if isinstance(value, (list, tuple)) and len(value) <= 20 and all(type(v) in (str, int, bool) for v in value):
         return list(value)
-    return f"<{class_name(type(value))}>"
+    return f"<{class_name(kind)}>"
 
 
 def _json(value: Any) -> str:

@@ -92,8 +92,12 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
         As for `write`.
     """
     contents = _Contents(graph, facts, level)
+    size = sum([array.nbytes for array in contents.arrays])
+    if size <= _JOINED_BYTES:
+        data = [np.asarray(array).tobytes() for array in contents.arrays]
+        return b"".join([contents.start(map(xxhash.xxh3_64_hexdigest, data)), *data])
     start = contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))
-    file = file_of_zeros(len(start) + sum(array.nbytes for array in contents.arrays))
+    file = file_of_zeros(len(start) + size)
     file.seek(len(start))
     checksums = []
     for array in contents.arrays:  # each block once, while it is in the cache; the start, of known length, comes last

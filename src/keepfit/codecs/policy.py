@@ -56,6 +56,8 @@ _ARGUMENTS = (
 )  # fmt: skip
 _WORDS = ("input", "ngram_range", "token_pattern")
 _COUNTED = ("n_jobs", "verbose", "_n_threads", "n_threads")
+#: What `check_excess` looks at.
+_EXCESSIVE = frozenset(["ngram_range", *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())])
 #: Every attribute that `apply` looks at: what members of a group share otherwise is looked at once.
 LOOKED_AT = frozenset(
     ["memory", *_WORDS, *_COUNTED, *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())]
@@ -144,6 +146,8 @@ def check_excess(name: str, state: Mapping[str, Any]) -> None:
     InvalidStateError
         What `dump` would not keep, and `load` does not build.
     """
+    if name != "functools.partial" and _EXCESSIVE.isdisjoint(state):
+        return
     lengths = state.get("ngram_range")
     if type(lengths) is tuple and any(_is_whole(length) and length > _NGRAM_MAX for length in lengths):
         raise InvalidStateError(f"{name} makes n-grams of up to {lengths!r} words, over {_NGRAM_MAX}")
