@@ -1,15 +1,16 @@
 """The battery of estimators lies one folder up."""
 
+import asyncio
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-
-import pytest
 
 
 @dataclass
@@ -65,3 +66,29 @@ def guarded(place: Place) -> Iterator[Any]:
 
     with running(place.path, "--tokens") as found:
         yield found
+
+
+from pools import SETTINGS, Shared, until  # noqa: E402
+
+from keepfit.serve.pool import Pool, PoolSettings  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def shared_pool() -> Iterator[Shared]:
+    with asyncio.Runner() as runner:
+        pool = Pool(PoolSettings(**SETTINGS))
+        runner.run(pool.start())
+        yield Shared(runner, pool)
+        runner.run(pool.stop(0))
+
+
+@pytest.fixture
+def shared(shared_pool: Shared) -> Iterator[Shared]:
+    """A running pool, with no models before and after."""
+    yield shared_pool
+    pool = shared_pool.pool
+    for key in list(pool._crew_of):
+        shared_pool.run(pool.unload(key))
+    shared_pool.run(until(lambda: pool.figures().workers == 2))
+    figures = pool.figures()
+    assert (figures.models, figures.queued, figures.running) == (0, 0, 0)

@@ -22,7 +22,16 @@ X = np.random.default_rng(0).normal(size=(60, 4))
 Y = np.arange(60) % 3
 
 #: Short, so that what hangs is found out soon.
-SETTINGS = {"workers": 2, "jails": 2, "timeout_s": 2.0, "memory_bytes": 1 << 28, "imports": ("hostile_models",)}
+SETTINGS: dict[str, Any] = {
+    "workers": 2, "jails": 2, "timeout_s": 3.0, "cpu_s": 0.3, "memory_bytes": 1 << 28, "imports": ("hostile_models",)
+}  # fmt: skip
+
+
+class Shared:
+    """A pool for many tests, and what runs the loop it lives in."""
+
+    def __init__(self, runner: asyncio.Runner, pool: Pool) -> None:
+        self.run, self.pool = runner.run, pool
 
 
 @asynccontextmanager

@@ -120,8 +120,9 @@ class Zygote:
     async def stop(self) -> None:
         """End it, and with it the workers, and wait until it has."""
         self.is_awake = False
-        self._loop.remove_reader(self._sock.fileno())
-        self._sock.close()
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock.fileno())
+            self._sock.close()
         with contextlib.suppress(subprocess.TimeoutExpired):
             await asyncio.to_thread(self._process.wait, _STOP_S)
         if self._process.poll() is None:

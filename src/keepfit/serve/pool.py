@@ -189,7 +189,7 @@ class Pool:
         model = self._model(key)
         crew = self._crew_of[key]
         answer = crew.submit(model, call)
-        if not crew.is_admitted:
+        if not crew.workers:
             self._admit(crew)
         return await answer
 

@@ -116,13 +116,14 @@ class _Worker:
             return Done()
         except KeepfitError as error:
             return Refusal.of(error)
-        except MemoryError:
-            return Refusal.of(InvalidStateError("it takes more memory than a worker may have"))
+        except MemoryError:  # what is told is made when its traceback, and all that this holds, is gone
+            pass
         except Exception as error:  # the border of the process: the front is told of everything
             return Refusal.of(ServeError(f"the worker failed with {type(error).__name__}: {error}"))
         finally:
             for file in fds:
                 file.close()
+        return Refusal.of(InvalidStateError("it takes more memory than a worker may have"))
 
     # Models
 
@@ -161,13 +162,14 @@ class _Worker:
         start_s = time.thread_time()
         try:
             outputs = tuple(served.answer(call.inputs, call.outputs))
+            return Answer(outputs, time.thread_time() - start_s, rows_of(call))
         except KeepfitError as error:
             return Refusal.of(error)
         except MemoryError:
-            return Refusal.of(RequestError("this takes more memory than a request may; send fewer rows"))
+            pass
         except Exception as error:  # the border of the process
             return Refusal.of(RequestError(f"the model failed with {type(error).__name__}: {error}"))
-        return Answer(outputs, time.thread_time() - start_s, rows_of(call))
+        return Refusal.of(RequestError("this takes more memory than a request may; send fewer rows"))
 
     def _infer_together(self, served: Served, calls: tuple[Call, ...]) -> tuple[Answer, ...] | None:
         """The answers to calls joined; None where they are to be answered one by one, so that one fails alone."""
