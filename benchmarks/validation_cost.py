@@ -42,9 +42,7 @@ def _replacements() -> dict[str, Any]:
 
     parts = reading._parts
     return {
-        "keepfit.artifact.reading._parts": lambda source, header, *, verify, without=(): parts(
-            source, header, verify=False, without=without
-        ),
+        "keepfit.artifact.reading._parts": lambda *given, verify: parts(*given, verify=False),
         "keepfit.artifact.reading._check_bools": nothing,
         "keepfit.codecs.decoding.check_nesting": nothing,
         "keepfit.codecs.decoding.check_expansion": nothing,
