@@ -249,20 +249,16 @@ def find_codec(name: str) -> Codec | None:
     return find(name)
 
 
-def class_name(cls: type[Any]) -> str:
-    """The name a class goes by in a graph: module and qualified name, or the bare name of a builtin.
-
-    Classes of scikit-learn go by their public name, since its private modules are renamed between releases.
-    """
-    return _class_name(cast(Hashable, cls))
-
-
 #: Compiled modules that call themselves by another name than they are imported by (scikit-learn 1.6 and 1.7).
 MISNAMED = {"_loss": "sklearn._loss._loss"}
 
 
 @cache
 def _class_name(cls: Hashable) -> str:
+    """The name a class goes by in a graph: module and qualified name, or the bare name of a builtin.
+
+    Classes of scikit-learn go by their public name, since its private modules are renamed between releases.
+    """
     assert isinstance(cls, type)
     module, name = cls.__module__, cls.__qualname__
     if module == "builtins":
@@ -276,6 +272,9 @@ def _class_name(cls: Hashable) -> str:
         if getattr(import_module(public), name, None) is cls:
             return f"{public}.{name}"
     return f"{module}.{name}"
+
+
+class_name = cast(Callable[[type[Any]], str], _class_name)
 
 
 def check_fields(node: Node, **fields: type | tuple[type, ...]) -> list[Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from operator import countOf
+from operator import attrgetter, countOf
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,8 @@ _MISFITS = (
     RecursionError, AssertionError, ImportError, NotImplementedError,
 )  # fmt: skip
 
+
+_index = attrgetter("index")
 
 #: Types whose nodes name what is trusted, or is not.
 _NAMING = frozenset({"class", "function"})
@@ -244,9 +246,14 @@ class _Construction:
         return live
 
     def _values(self, first: int, values: list[Any]) -> list[Any]:
-        if not countOf(map(type, values), Ref):
+        count = countOf(map(type, values), Ref)
+        if not count:
             return values
         built = self._built
+        if count == len(values):
+            places = list(map(_index, values))
+            if max(places) < first:
+                return list(map(built.__getitem__, places))
         return [
             (built[value.index] if value.index < first else self._ahead(value)) if type(value) is Ref else value
             for value in values

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
 from importlib.resources import files
@@ -13,7 +13,6 @@ import msgspec
 
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
-from keepfit.codecs.inline import all_inline
 from keepfit.codecs.sklearn_seam import bisecting_step, broken_in_column
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
@@ -151,14 +150,17 @@ class EstimatorCodec(CyclicCodec):
         columns = group.columns
         self._check_parameters({name: value for name, value in group.state.items() if name not in columns}, context)
         for name in self._parameters & columns.keys():
-            for value in _distinct(columns[name]):
-                self._check_parameters({name: value}, context)
-        rows = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
-        if policy.LOOKED_AT.isdisjoint(columns):
-            common = self._usable(group.state, context)
-            states = [{**common, **row} for row in rows]
-        else:
-            states = [self._usable({**group.state, **row}, context) for row in rows]
+            if broken_in_column(self.cls, name, columns[name]):
+                for value in columns[name]:
+                    self._check_parameters({name: value}, context)
+        looked_at_once = policy.LOOKED_AT.isdisjoint(columns)
+        common = self._usable(group.state, context) if looked_at_once else group.state
+        states = [common.copy() for _ in range(group.count)]
+        for name, column in columns.items():
+            for state, value in zip(states, column, strict=True):
+                state[name] = value
+        if not looked_at_once:
+            states = [self._usable(state, context) for state in states]
         check = _checks().get(self.name)
         if check is not None:
             check.group(states, columns.keys())
@@ -238,11 +240,6 @@ class EstimatorCodec(CyclicCodec):
                 f"{self.name} was written under scikit-learn {written}, and its {what} is not what scikit-learn "
                 f"{running} expects. Load it under {written}, or fit it again"
             )
-
-
-def _distinct(column: list[Any]) -> Iterable[Any]:
-    """The values of a column, each once where that is quick to tell."""
-    return {(type(value), value): value for value in column}.values() if all_inline(column) else column
 
 
 class _BisectingCodec(EstimatorCodec):

@@ -7,6 +7,7 @@ estimators, and the containers in them, are counted with what they hold, each ti
 
 from __future__ import annotations
 
+import math
 from operator import countOf
 
 from keepfit.errors import InvalidStateError
@@ -39,18 +40,24 @@ def check_expansion(outline: Outline) -> None:
     Cost is linear in the size of the graph.
     """
     nodes = outline.nodes
-    if outline.is_tree or not any(node.type.startswith("sklearn.") for node in nodes):
-        return  # a tree has as many parts as objects
+    if not any(node.type.startswith("sklearn.") for node in nodes):
+        return
     objects = sum(node.count for node in nodes)
     limit = max(EXPANSION, _SHARING * objects)
+    holding = [
+        (first, node, refs)
+        for first, node, refs in zip(outline.firsts, nodes, outline.refs, strict=True)
+        if refs and node.array is None and node.type not in _WITHOUT_PARTS
+    ]
+    if _most_parts_of_trees(holding) <= limit:
+        return
     parts: dict[int, int] = {}  # of objects that have any
-    for first, node, refs in zip(outline.firsts, nodes, outline.refs, strict=True):
-        if refs and node.array is None and node.type not in _WITHOUT_PARTS:
-            most = _count(node, first, refs, parts)
-            if most > limit and node.type.startswith("sklearn."):
-                if most >= _ENDLESS:
-                    raise InvalidStateError(f"a {node.type} contains itself, or a part of it does; no fit makes one")
-                raise InvalidStateError(f"a {node.type} of more than {limit:,} parts, most of them the same ones again")
+    for first, node, refs in holding:
+        most = _count(node, first, refs, parts)
+        if most > limit and node.type.startswith("sklearn."):
+            if most >= _ENDLESS:
+                raise InvalidStateError(f"a {node.type} contains itself, or a part of it does; no fit makes one")
+            raise InvalidStateError(f"a {node.type} of more than {limit:,} parts, most of them the same ones again")
 
 
 #: The parts of what contains itself. Python's limit of recursion ends no walk that tries the next part after an error,
@@ -65,6 +72,24 @@ _RINGS = frozenset(
 )  # fmt: skip
 #: What refers to arrays and dtypes only; so does whatever has an array itself.
 _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
+
+
+def _most_parts_of_trees(holding: list[tuple[int, Node, list[int]]]) -> float:
+    """What no object's number of parts is over, if whatever has parts is in one place only; otherwise infinity."""
+    holders: set[int] = set()
+    every: list[int] = []
+    repeated = 0
+    for first, node, refs in holding:
+        if max(refs) >= first:
+            return math.inf
+        holders.update(range(first, first + node.count))
+        every += refs
+        if node.count > 1:
+            common = [value.index for value in node.state.values() if type(value) is Ref]
+            every += common
+            repeated += len(common) * (node.count - 1)
+    is_shared = sum(map(holders.__contains__, every)) > len(holders.intersection(every))
+    return math.inf if is_shared else 1 + len(every) + repeated
 
 
 def _count(node: Node, first: int, refs: list[int], parts: dict[int, int]) -> int:

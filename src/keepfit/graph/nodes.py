@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from itertools import accumulate
-from operator import countOf
+from operator import attrgetter, countOf
 from typing import Annotated, Any
 
 import msgspec
@@ -288,6 +288,9 @@ def _check_groups(nodes: list[Node]) -> None:
             raise FormatError(f"in the graph, the lengths of a group of {count} {node.type[:80]!r} do not fit it")
 
 
+_index = attrgetter("index")
+
+
 def first_objects(nodes: list[Node]) -> list[int]:
     """The number of each node's first object: what a `Ref` to it holds."""
     return [0, *accumulate(node.count for node in nodes)][:-1] if nodes else []
@@ -296,16 +299,10 @@ def first_objects(nodes: list[Node]) -> list[int]:
 def refs_of(node: Node) -> list[int]:
     """The numbers of the objects that a node refers to: those in its state, items, keys and columns, in that order."""
     found: list[int] = []
-    if node.state and countOf(map(type, node.state.values()), Ref):  # most have none, and long ones take time
-        found = [value.index for value in node.state.values() if type(value) is Ref]
-    if node.items and countOf(map(type, node.items), Ref):
-        found += [value.index for value in node.items if type(value) is Ref]
-    if node.keys and countOf(map(type, node.keys), Ref):
-        found += [value.index for value in node.keys if type(value) is Ref]
-    if node.columns:
-        for column in node.columns.values():
-            if countOf(map(type, column), Ref):
-                found += [value.index for value in column if type(value) is Ref]
+    for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
+        count = countOf(map(type, values), Ref) if values else 0  # most have none, and long ones take time
+        if count:
+            found += map(_index, values if count == len(values) else [one for one in values if type(one) is Ref])
     return found
 
 
@@ -323,25 +320,14 @@ class Outline:
         The number of each node's first object.
     refs : list of list of int
         What `refs_of` gives for each node.
-    is_tree : bool
-        Whether every object stands in one place at most, and in an object after it.
     """
 
-    __slots__ = ("firsts", "is_tree", "nodes", "refs")
+    __slots__ = ("firsts", "nodes", "refs")
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
         self.firsts = first_objects(nodes)
         self.refs = list(map(refs_of, nodes))
-        every = [index for refs in self.refs for index in refs]
-        self.is_tree = len(set(every)) == len(every) and not any(
-            refs and (max(refs) >= first or (node.count > 1 and _has_common_ref(node)))
-            for first, refs, node in zip(self.firsts, self.refs, nodes, strict=True)
-        )
-
-
-def _has_common_ref(group: Node) -> bool:
-    return any(type(value) is Ref for value in group.state.values())
 
 
 def _check_places(graph: Graph, node_count: int) -> None:

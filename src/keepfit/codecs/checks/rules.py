@@ -55,6 +55,7 @@ Dims = dict[str, int]
 _Test = Callable[[Any, Dims], bool]
 #: An attribute, whether it must be there, the tests of which one must hold, and their text.
 _Rule = tuple[str, bool, tuple[_Test, ...], str]
+_Members = Sequence[Mapping[str, Any]]
 _Extra = Callable[[State, Dims], None]
 
 #: Up to here a number of features, outputs or components is taken at its word. Past it, an array of that length must
@@ -181,10 +182,10 @@ class Check:
         first = members[0]
         rules = [rule for rule in self._rules if rule[0] in first]
         missing = next((name for name, needed, _, _ in self._rules if needed and name not in first), "")
+        own = [rule for rule in rules if rule[0] in differing and not _hold_alike(rule, members)]
         common: Dims = {}
-        self._test([rule for rule in rules if rule[0] not in differing], first, common)
-        own = [rule for rule in rules if rule[0] in differing]
-        counts = [name for name in _COUNTS & first.keys() if name in differing or not _is_plain_count(first[name])]
+        self._test([rule for rule in rules if rule not in own], first, common)
+        counts = [name for name in _COUNTS & first.keys() if not _are_plain_counts(name, members, differing)]
         if rules and missing:
             refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
         extras = self._extra if rules else ()
@@ -195,7 +196,7 @@ class Check:
             self._test(own, state, dims)
             for extra in extras:
                 extra(state, dims)
-            if not all(_is_plain_count(state[name]) for name in counts):
+            if counts:
                 check_backed_counts(state, self.name)
 
     def _test(self, rules: list[_Rule], state: State, dims: Dims) -> None:
@@ -210,6 +211,25 @@ class Check:
     def _refuse(self, attribute: str, text: str, dims: Dims) -> None:
         known = ", ".join(f"{name} = {length:,}" for name, length in dims.items() if name in text)
         refuse(f"the attribute {attribute!r} of {_last(self.name)} must be {text}" + (f", with {known}" * bool(known)))
+
+
+def _hold_alike(rule: _Rule, members: _Members) -> bool:
+    """Whether a rule that holds for an attribute of one member holds for all, because it cannot tell them apart."""
+    values = [member[rule[0]] for member in members]
+    kind, *others = set(map(type, values))
+    text = rule[3]
+    if others or "csr[" in text or (kind is list and "list(" in text) or (kind is np.ndarray and "t[" in text):
+        return False  # more is looked at than below
+    if kind is np.ndarray:
+        return len({value.dtype for value in values}) == len({value.shape for value in values}) == 1
+    return not issubclass(kind, (int, np.integer)) or values.count(values[0]) == len(values)
+
+
+def _are_plain_counts(name: str, members: _Members, differing: Set[str]) -> bool:
+    if name not in differing:
+        return _is_plain_count(members[0][name])
+    values = [member[name] for member in members]
+    return all(map(_is_plain_count, {id(value): value for value in values}.values()))
 
 
 class _Watched(dict[str, Any]):

@@ -10,7 +10,8 @@ from typing import Any
 
 from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rows import has_a_row_for_each
-from keepfit.codecs.checks.rules import COUNT_MAX, Check, Dims, State, is_a, refuse
+from keepfit.codecs.checks.rules import COUNT_MAX, Check, Dims, State, refuse
+from keepfit.codecs.codec import class_name
 
 __all__ = ["CHECKS"]
 
@@ -87,10 +88,14 @@ def _compiled(member: Any) -> Any:
 
 
 def _check_members(members: Any, kind: str, dims: Dims, outputs: int | None, features: int) -> None:
-    for member in members:
-        tree = _compiled(member) if is_a(member, f"sklearn.tree.{kind}") else None
-        if tree is None or tree.n_features != features or (outputs is not None and tree.n_outputs != outputs):
-            refuse(f"an ensemble holds {kind}s of the features it gives them, and of its outputs")
+    trees = [_compiled(member) for member in members]
+    if (
+        any(class_name(cls) != f"sklearn.tree.{kind}" for cls in set(map(type, members)))
+        or None in trees
+        or not {tree.n_features for tree in trees} <= {features}
+        or (outputs is not None and not {tree.n_outputs for tree in trees} <= {outputs})
+    ):
+        refuse(f"an ensemble holds {kind}s of the features it gives them, and of its outputs")
     _check_samples(dims)
 
 
