@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from keepfit.codecs.code import CODE
-from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
+from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields, rows_of
 from keepfit.codecs.functions import CLASS, FUNCTION
 from keepfit.codecs.long_lists import LONG_MIN, as_array, from_array
 from keepfit.errors import InvalidStateError
@@ -35,6 +35,9 @@ class _List(CyclicCodec):
             raise InvalidStateError("a list stands as its items or as an array")
         obj.extend(node.items if node.array is None else from_array(node.array))
 
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        return list(map(list, rows_of(group))) if group.array is None else super().build_group(group, context)
+
 
 class _Tuple(Codec):
     groups = True
@@ -45,6 +48,9 @@ class _Tuple(Codec):
     def build(self, node: Node, context: Building) -> Any:
         check_fields(node)
         return tuple(node.items)
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        return list(rows_of(group)) if group.array is None else super().build_group(group, context)
 
 
 class _Dict(CyclicCodec):
@@ -59,6 +65,11 @@ class _Dict(CyclicCodec):
     def fill(self, obj: Any, node: Node, context: Building) -> None:
         check_fields(node)
         fill_mapping(obj, node, context)
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        if group.array is not None:
+            return super().build_group(group, context)
+        return [dict(zip(group.state, row, strict=True)) for row in rows_of(group)]
 
 
 class _LongDict(Codec):

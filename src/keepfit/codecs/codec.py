@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from importlib import import_module
-from itertools import accumulate, pairwise
+from itertools import accumulate, pairwise, repeat
 from operator import is_
 from typing import Any, cast
 
@@ -37,6 +37,7 @@ __all__ = [
     "members_of",
     "note_whole",
     "pieces_of",
+    "rows_of",
     "whole_of",
 ]
 
@@ -201,9 +202,28 @@ def from_record(node: Node) -> Node:
         return node
     if node.type == "dict":
         return Node(node.type, keys=list(node.state), items=list(node.state.values()))
-    if list(node.state) != [str(place) for place in range(len(node.state))]:
-        raise InvalidStateError(f"the fields of a {node.type} in a group are its places")
+    _check_places(node)
     return Node(node.type, items=list(node.state.values()))
+
+
+def rows_of(group: Node) -> Iterator[tuple[Any, ...]]:
+    """The values of each member of a live group of records, in the order of its fields.
+
+    Raises
+    ------
+    InvalidStateError
+        If the fields of a list or tuple are not its places.
+    """
+    if group.type != "dict":
+        _check_places(group)
+    return zip(
+        *(group.columns.get(name) or repeat(value, group.count) for name, value in group.state.items()), strict=True
+    )
+
+
+def _check_places(record: Node) -> None:
+    if list(record.state) != [str(place) for place in range(len(record.state))]:
+        raise InvalidStateError(f"the fields of a {record.type} in a group are its places")
 
 
 class CyclicCodec(Codec):

@@ -66,7 +66,7 @@ class _MT19937(_BitGenerator):
             raise InvalidStateError(f"the position of an MT19937 is 0 to 624, not {pos}")
         if key[0] < 2**31 and not key[1:].any():
             raise InvalidStateError("an MT19937 of zeros gives zeros for ever")
-        return {"state": {"key": key, "pos": pos}}
+        return {"state": {"key": key.tolist(), "pos": pos}}  # NumPy takes it word by word, which a list is quicker for
 
     def _without_seed_sequence(self) -> Any:
         return bit_generator_of(np.random.RandomState(0))  # the old way of seeding leaves none

@@ -12,9 +12,9 @@ from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
 from keepfit.errors import InvalidStateError, VersionError
 from keepfit.graph import Node
 
-__all__ = ["CODECS", "check_children"]
+__all__ = ["CODECS", "LEAF", "check_children"]
 
-_LEAF = -1  # sklearn.tree._tree.TREE_LEAF
+LEAF = -1  # sklearn.tree._tree.TREELEAF
 
 
 class _Tree(Codec):
@@ -147,7 +147,7 @@ def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArr
     """Raise unless these nodes are trees, one after the other, each of the depth and the features it claims."""
     starts = np.cumsum(counts) - counts
     left, right = nodes["left_child"].copy(), nodes["right_child"].copy()
-    inner = np.flatnonzero(left != _LEAF)
+    inner = np.flatnonzero(left != LEAF)
     above = check_children(inner, left, right, starts, counts)
     if inner.size:
         feature = nodes["feature"][inner]
@@ -183,7 +183,7 @@ def check_children(
     InvalidStateError
         If the nodes are anything else.
     """
-    if 2 * inner.size != len(left) - len(starts) or np.count_nonzero(right != _LEAF) != inner.size:
+    if 2 * inner.size != len(left) - len(starts) or np.count_nonzero(right != LEAF) != inner.size:
         raise InvalidStateError("the nodes of a tree do not make one tree")
     if (np.maximum.reduceat(np.maximum(left, right), starts) >= counts).any():  # so nothing overflows below
         raise InvalidStateError("a node of a tree has a child that is not there")

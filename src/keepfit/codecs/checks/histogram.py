@@ -5,13 +5,16 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
+from keepfit.codecs.codec import class_name
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
+from keepfit.codecs.trees import LEAF, check_children
 from keepfit.errors import VersionError
 
 __all__ = ["CHECKS"]
@@ -56,14 +59,15 @@ def _check_model(state: State, dims: Dims) -> None:
         refuse("histogram boosting is not being fitted")
     if not loss_fits(state["_loss"], outputs, is_classifier="classes_" in state):
         refuse("the loss of histogram boosting does not fit its number of trees in an iteration")
-    trees: list[dict[str, Any]] = []
-    for predictors in state["_predictors"]:
-        if type(predictors) is not list or len(predictors) != outputs:
-            refuse("histogram boosting has a tree for each output in an iteration")
-        for predictor in predictors:
-            if not is_a(predictor, _PREDICTOR) or "nodes" not in predictor.__dict__:
-                refuse("histogram boosting is made of its own trees")
-            trees.append(predictor.__dict__)
+    iterations = state["_predictors"]
+    if any(type(predictors) is not list or len(predictors) != outputs for predictors in iterations):
+        refuse("histogram boosting has a tree for each output in an iteration")
+    members = list(chain.from_iterable(iterations))
+    if any(class_name(cls) != _PREDICTOR for cls in set(map(type, members))):
+        refuse("histogram boosting is made of its own trees")
+    trees = [predictor.__dict__ for predictor in members]
+    if not all("nodes" in tree for tree in trees):
+        refuse("histogram boosting is made of its own trees")
     for start in range(0, len(trees), _TREES_TOGETHER):
         _check_trees(trees[start : start + _TREES_TOGETHER], is_categorical)
     if state["_preprocessor"] is not None:
@@ -77,40 +81,30 @@ _TREES_TOGETHER = 256
 def _check_trees(trees: list[dict[str, Any]], is_categorical: Any) -> None:
     """Raise unless the nodes of each of these are one tree on features that are there."""
     dtype = predictor_record_dtype()
-    for found in {id(tree["nodes"].dtype): tree["nodes"].dtype for tree in trees}.values():
+    parts = [tree["nodes"] for tree in trees]
+    for found in {id(part.dtype): part.dtype for part in parts}.values():
         if found != dtype:
             fields = ", ".join(found.names or ())
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
     raw = np.dtype((np.void, dtype.itemsize))  # concatenating structured arrays would pack their dtype anew
-    nodes = np.concatenate([tree["nodes"].view(raw) for tree in trees]).view(dtype)
-    counts = np.array([len(tree["nodes"]) for tree in trees])
+    nodes = np.concatenate([part.view(raw) for part in parts]).view(dtype)
+    counts = np.array(list(map(len, parts)))
     if not counts.all():
         refuse("a tree has at least one node")
-    starts = np.cumsum(counts) - counts
     is_inner = nodes["is_leaf"] == 0
-    if (2 * np.add.reduceat(is_inner.astype(np.intp), starts) + 1 != counts).any():
-        refuse("the nodes of a tree do not make one tree")
     inner = np.flatnonzero(is_inner)
+    left, right = ((nodes[side].astype(np.intp) - LEAF) * is_inner + LEAF for side in ("left", "right"))
+    check_children(inner, left, right, np.cumsum(counts) - counts, counts)
     if not inner.size:
         return
-    among = nodes[inner]
-    tree = np.repeat(np.arange(len(trees)), counts)[inner]
-    place, last = inner - starts[tree], counts[tree]
-    for side in ("left", "right"):
-        if (among[side] <= place).any() or (among[side] >= last).any():
-            refuse("a node of a tree has a child that is not after it, or not there")
-    parents = np.zeros(len(nodes), np.intp)
-    parents[starts[tree] + among["left"]] += 1
-    parents[starts[tree] + among["right"]] += 1
-    if np.count_nonzero(parents) != len(nodes) - len(trees) or parents.max() > 1:
-        refuse("a node of a tree has two parents")
-    feature = among["feature_idx"]
+    feature = nodes["feature_idx"][inner]
     if feature.min() < 0 or feature.max() >= len(is_categorical):
         refuse("a tree splits on a feature it does not have")
-    by_category = among["is_categorical"] != 0
-    if by_category.any():
-        listed = np.array([len(tree["raw_left_cat_bitsets"]) for tree in trees])[tree]
-        if not is_categorical[feature[by_category]].all() or (among["bitset_idx"] >= listed)[by_category].any():
+    by_category = np.flatnonzero(is_inner & (nodes["is_categorical"] != 0))
+    if by_category.size:
+        listed = np.repeat([len(tree["raw_left_cat_bitsets"]) for tree in trees], counts)[by_category]
+        of_categories = is_categorical[nodes["feature_idx"][by_category]]
+        if not of_categories.all() or (nodes["bitset_idx"][by_category] >= listed).any():
             refuse("a tree splits by categories that it does not list, or on a feature that has none")
 
 
