@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
-from keepfit.codecs.random_seam import bit_generator_of
+from keepfit.codecs.random_seam import bit_generator_of, mt19937_without_seed_sequence
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -69,7 +69,7 @@ class _MT19937(_BitGenerator):
         return {"state": {"key": key.tolist(), "pos": pos}}  # NumPy takes it word by word, which a list is quicker for
 
     def _without_seed_sequence(self) -> Any:
-        return bit_generator_of(np.random.RandomState(0))  # the old way of seeding leaves none
+        return mt19937_without_seed_sequence()
 
 
 class _PCG64(_BitGenerator):
