@@ -103,6 +103,8 @@ class _Array(CyclicCodec):
 
     def build(self, node: Node, context: Building) -> Any:
         state = node.state
+        if not state and node.array is not None and node.array.dtype.kind in "iuf" and node.array.size:  # as most are
+            return node.array if node.array.flags.writeable else node.array.copy()
         writeable = state.get("writeable", True)
         if type(writeable) is not bool or state.get("order", "C") not in ("C", "F"):
             raise InvalidStateError("an array's order is C or F, and its writeable flag is a bool")

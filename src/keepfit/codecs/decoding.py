@@ -225,25 +225,27 @@ class _Construction:
 
     def _alone(self, node: Node) -> Node:
         """The live node of one that refers to no object."""
-        array = None if node.array is None else np.asarray(self._graph.arrays[node.array])
+        if node.array is None:
+            return node
+        array = np.asarray(self._graph.arrays[node.array])
         return Node(node.type, node.state, node.items, node.keys, array, node.count, node.columns, node.lengths)
 
     def _live(self, first: int, node: Node) -> Node:
-        live = self._alone(node)
+        items, keys, columns = node.items, node.keys, node.columns
+        array = None if node.array is None else np.asarray(self._graph.arrays[node.array])
         state = {
             name: self._object(first, value) if type(value) is Ref else value for name, value in node.state.items()
         }
-        live.state = state
-        if node.items:
-            live.items = self._values(first, node.items)
+        if items:
             if node.type in ("set", "frozenset"):
-                self._check_hashable(node.items)
-        if node.keys:
-            live.keys = self._values(first, node.keys)
-            self._check_hashable(node.keys)
-        if node.columns:
-            live.columns = {name: self._values(first, column) for name, column in node.columns.items()}
-        return live
+                self._check_hashable(items)
+            items = self._values(first, items)
+        if keys:
+            self._check_hashable(keys)
+            keys = self._values(first, keys)
+        if columns:
+            columns = {name: self._values(first, column) for name, column in columns.items()}
+        return Node(node.type, state, items, keys, array, node.count, columns, node.lengths)
 
     def _values(self, first: int, values: list[Any]) -> list[Any]:
         count = countOf(map(type, values), Ref)

@@ -76,11 +76,7 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
         If the object would take more memory or time for a row than any honest one does.
     """
     reads_text = "sklearn.feature_extraction" in name
-    if (
-        not reads_text
-        and name != "functools.partial"
-        and all(_is_harmless(found, state[found]) for found in LOOKED_AT & state.keys())
-    ):
+    if not reads_text and name != "functools.partial" and _are_harmless(state):
         return state
     changed: dict[str, Any] = {}
     if "paths" not in context.allow:
@@ -107,11 +103,15 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
     return state
 
 
-def _is_harmless(found: str, value: Any) -> bool:
-    """Whether a value is one of those that nearly all parameters have which are looked at, and none is refused for."""
-    if value is None or (type(value) is dict and not value):
-        return True
-    return found != "memory" and type(value) in (bool, int) and 0 <= value <= 1
+def _are_harmless(state: dict[str, Any]) -> bool:
+    """Whether all that is looked at has one of the values that nearly all parameters have, and none is refused for."""
+    for name in LOOKED_AT & state.keys():
+        value = state[name]
+        if value is None or (type(value) is dict and not value):
+            continue
+        if name == "memory" or type(value) not in (bool, int) or not 0 <= value <= 1:
+            return False
+    return True
 
 
 def _check_words(name: str, state: dict[str, Any], context: Building) -> None:

@@ -20,7 +20,7 @@ def bit_generator_of(random_state: np.random.RandomState) -> Any:
 
 
 class _NoEntropy(np.random.bit_generator.ISeedSequence):
-    """Words for a state that is about to be replaced: mixing entropy for it takes longer than building a small model."""
+    """Words for a state that is about to be replaced, without mixing entropy: that takes longer than a small model."""
 
     def generate_state(self, n_words: int, dtype: Any = np.uint32) -> Any:
         return [1] * n_words

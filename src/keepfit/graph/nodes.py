@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Iterable
 from itertools import accumulate
 from operator import attrgetter, countOf
 from typing import Annotated, Any
@@ -299,11 +300,23 @@ def first_objects(nodes: list[Node]) -> list[int]:
 def refs_of(node: Node) -> list[int]:
     """The numbers of the objects that a node refers to: those in its state, items, keys and columns, in that order."""
     found: list[int] = []
-    for values in (node.state.values(), node.items, node.keys, *node.columns.values()):
-        count = countOf(map(type, values), Ref) if values else 0  # most have none, and long ones take time
-        if count:
-            found += map(_index, values if count == len(values) else [one for one in values if type(one) is Ref])
+    if node.state:
+        found = [value.index for value in node.state.values() if type(value) is Ref]
+    if node.items:
+        found += _indices(node.items)
+        if node.keys:
+            found += _indices(node.keys)
+    if node.columns:
+        for column in node.columns.values():
+            found += _indices(column)
     return found
+
+
+def _indices(values: list[Any]) -> Iterable[int]:
+    count = countOf(map(type, values), Ref)  # most have none, and long ones take time
+    if not count:
+        return ()
+    return map(_index, values if count == len(values) else [value for value in values if type(value) is Ref])
 
 
 class Outline:

@@ -173,7 +173,21 @@ class Check:
 
     def __call__(self, state: State, context: Building) -> None:
         """Raise `InvalidStateError` unless the attributes are as the rules say."""
-        self.group([state], frozenset())
+        dims: Dims = {}
+        rules = []
+        missing = ""
+        for rule in self._rules:
+            if rule[0] in state:
+                rules.append(rule)
+            elif rule[1]:
+                missing = missing or rule[0]
+        if rules:
+            self._test(rules, state, dims)
+            if missing:
+                refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
+            for extra in self._extra:
+                extra(state, dims)
+        check_backed_counts(state, self.name)
 
     def group(self, members: Sequence[State], differing: Set[str]) -> None:
         """Check several objects that have the same attributes, and the same values of all but those in `differing`.
