@@ -61,7 +61,8 @@ lint: $(VENV)/test-ready
 
 # One thread per process: two test processes share two cores, and results do not depend on the machine's width.
 tests: $(VENV)/test-ready
-	OMP_NUM_THREADS=1 bash scripts/postgresql.sh --install $(BIN)/python -m pytest -n 2 -q -m "not long"
+	OMP_NUM_THREADS=1 sh scripts/chromium.sh --install sh scripts/postgresql.sh --install \
+		$(BIN)/python -m pytest -n 2 -q -m "not long"
 
 sklearn-tests: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/sklearn_suites.py

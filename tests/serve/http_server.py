@@ -86,7 +86,7 @@ def main() -> None:
         await repository.refresh()
         tokens = Tokens(store) if chosen.tokens else None
         uploads = Uploads(store, pool, repository) if chosen.tokens else None  # type: ignore[arg-type]
-        app = App(pool, repository, tokens=tokens, uploads=uploads, limits=limits)  # type: ignore[arg-type]
+        app = App(pool, repository, tokens=tokens, uploads=uploads, store=store, limits=limits)  # type: ignore[arg-type]
         config = uvicorn.Config(
             app,
             host="127.0.0.1",

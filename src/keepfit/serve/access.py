@@ -29,6 +29,11 @@ class Access:
         self._repository = repository
         self._tokens = tokens
 
+    @property
+    def has_tokens(self) -> bool:
+        """Whether a token is needed."""
+        return self._tokens is not None
+
     def grant(self, headers: Mapping[bytes, bytes], role: Role = Role.INFER) -> Grant:
         """What the bearer of a request may do.
 

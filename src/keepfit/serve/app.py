@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keepfit.serve.repository import ModelEntry, Repository
     from keepfit.serve.tokens import Tokens
     from keepfit.serve.uploads import Uploads
+    from keepfit.store import Store
 
 __all__ = ["App"]
 
@@ -61,6 +62,8 @@ class App:
         Without, anybody may ask for predictions.
     uploads : Uploads, default=None
         Without, no model is taken.
+    store : Store, default=None
+        Whose searches the page shows; without, it shows none.
     limits : HttpLimits, default=HttpLimits()
 
     Attributes
@@ -77,11 +80,13 @@ class App:
         *,
         tokens: Tokens | None = None,
         uploads: Uploads | None = None,
+        store: Store | None = None,
         limits: HttpLimits | None = None,
     ) -> None:
         self.pool = pool
         self.repository = repository
         self.uploads = uploads
+        self.store = store
         self.limits = limits or HttpLimits()
         self.access = Access(repository, tokens)
         self.bodies = Bodies(self.limits)

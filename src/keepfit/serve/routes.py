@@ -19,6 +19,7 @@ from keepfit.serve.access import grant_of
 from keepfit.serve.errors import UnavailableError
 from keepfit.serve.protocol import json_of
 from keepfit.serve.responses import error_response, json_response
+from keepfit.serve.routes_home import home_of
 from keepfit.serve.routes_pages import pages_of
 from keepfit.serve.routes_predict import prediction_of
 from keepfit.serve.routes_repository import repository_of
@@ -36,7 +37,7 @@ EXTENSIONS = ("binary_tensor_data", "classification", "model_repository", "model
 def site_of(app: App) -> Starlette:
     """All that the server answers, but for predictions by the protocol."""
     site = Starlette(
-        routes=[*_protocol_of(app), *repository_of(app), *prediction_of(app), *pages_of(app)],
+        routes=[*_protocol_of(app), *repository_of(app), *prediction_of(app), *pages_of(app), *home_of(app)],
         exception_handlers={KeepfitError: _refuse, HTTPException: _refuse_http},  # type: ignore[dict-item]
     )
     site.router.redirect_slashes = False
