@@ -9,13 +9,14 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests sklearn-tests long fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
+.PHONY: help demo test lint tests sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
 .PHONY: bench-search tables clean
 
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
 	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
 	@echo "make long              the long rigs: kill tests at 50 moments"
+	@echo "make load-test         requests for ten minutes while workers are killed, and 100 reloads under load"
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
 	@echo "make fuzz-parsers      coverage-guided fuzzing of the parsers of files and pickles, for ten minutes (atheris)"
 	@echo "make compare-scanners  verdicts on hostile and harmless pickles beside those of scanners, installed for it"
@@ -69,6 +70,9 @@ sklearn-tests: $(VENV)/test-ready
 
 long: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 bash scripts/postgresql.sh --install $(BIN)/python -m pytest -n 2 -q -m long
+
+load-test: $(VENV)/test-ready
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -s -m long tests/serve/test_load.py
 
 # With one thread: a forked child of a process with several may wait for ever.
 FUZZ ?= --minutes 10

@@ -31,7 +31,9 @@ def serve(place: Any, act: Callable[[Repository, LocalPool], Any], **options: An
 
     async def run() -> Any:
         pool = LocalPool()
+        serves_tenants = options.pop("serves_tenants", True)
         repository = Repository(place, pool, **options)
+        repository.serves_tenants = serves_tenants
         await repository.start()
         found = await act(repository, pool)
         await asyncio.sleep(0)  # what was let go is unloaded by tasks
@@ -222,12 +224,25 @@ def test_models_of_tenants_are_loaded_as_theirs_and_trust_nothing(store: Store, 
     serve(store, act)
 
 
+def test_models_of_tenants_wait_for_a_machine_that_holds_them(store: Store, tmp_path: Path) -> None:
+    upload(store, "lab", "lab.m", [2], tmp_path)
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        await repository.refresh()
+        with pytest.raises(UnavailableError, match="allow-weak-isolation"):
+            await repository.ready("lab.m")
+        assert pool.models == {}
+
+    serve(store, act, serves_tenants=False)
+
+
 def test_names_that_no_url_could_hold_are_not_served(store: Store) -> None:
     for name in ("a b", "ü", "a/b", ".hidden", "x" * 101, "fine-1.0_b"):
         store[name] = [1]
 
     async def act(repository: Repository, pool: LocalPool) -> None:
         assert states(repository) == {"fine-1.0_b 1": "READY"}
+        assert repository.skipped == sorted(["a b", "ü", "a/b", ".hidden", "x" * 101])
 
     serve(store, act)
 

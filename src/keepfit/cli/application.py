@@ -27,6 +27,7 @@ COMMANDS = (
     "inspect",
     "convert",
     "verify",
+    "serve",
     "containerize",
     "token",
     "doctor",

@@ -35,6 +35,7 @@ _DEMANDED_MAX = 16
 _RETRY_S = 60.0
 _REASON_CHARS = 500
 _UNLOADED = "it was unloaded"
+_NOT_HELD = "it was uploaded, and this machine does not hold such models well enough; see --allow-weak-isolation"
 
 _log = logging.getLogger("keepfit.serve")
 
@@ -91,6 +92,11 @@ class Repository:
         Where files are written for the workers to map; the system's temporary folder without. They have no name there
         as soon as they are open, so nothing is left behind, however the server ends.
 
+    Attributes
+    ----------
+    serves_tenants : bool, default=True
+        Whether models of tenants are loaded. To be set before `start`.
+
     Raises
     ------
     ServeError
@@ -104,6 +110,7 @@ class Repository:
     def __init__(
         self, place: str | Store, pool: Pool, *, trusted: tuple[str, ...] = (), spool_folder: str | None = None
     ) -> None:
+        self.serves_tenants = True
         self._source: Source = open_source(place)
         self._pool = pool
         self._trusted = trusted
@@ -119,6 +126,11 @@ class Repository:
         self._going: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._number = 0
+
+    @property
+    def skipped(self) -> list[str]:
+        """Names of models that are there and not served, as no URL could hold them."""
+        return list(self._source.skipped)
 
     async def start(self) -> None:
         """Load the operator's models. Those of tenants are loaded by the next `refresh`, or when they are asked for.
@@ -147,7 +159,7 @@ class Repository:
                 self._demanded.pop((found.name, found.version), None)
                 self._note(found)
             for found in sorted(listed, key=lambda one: one.tenant is not None):
-                if found.name not in self._stopped and (tenants or found.tenant is None):
+                if self._may_load(found) and (tenants or found.tenant is None):
                     await self._load(found)
             self._switch(listed)
             self._drop_old(listed)
@@ -250,10 +262,10 @@ class Repository:
 
     async def _demand(self, name: str, version: str | None) -> None:
         wanted = self._current.get(name) if version is None else self._aliases.get(name, {}).get(version, version)
-        if name not in self._current or name in self._stopped or wanted is None:
+        if name not in self._current or wanted is None:
             return
         found = await asyncio.to_thread(self._source.find, name, wanted)
-        if found is None or found.name != name:
+        if found is None or found.name != name or not self._may_load(found):
             return
         if version is not None and found.version != version:  # an alias that is new
             self._aliases.setdefault(name, {})[version] = found.version
@@ -271,13 +283,13 @@ class Repository:
         self._current.setdefault(found.name, found.version)
         entry = self._entries.get(place)
         if entry is None:
-            stopped = found.name in self._stopped
+            stopped = not self._may_load(found)
             self._entries[place] = ModelEntry(
                 found.name,
                 found.version,
                 key="",
                 state="UNAVAILABLE" if stopped else "LOADING",
-                reason=_UNLOADED if stopped else "it is being loaded",
+                reason=self._why_not(found) if stopped else "it is being loaded",
                 signature=None,
                 tenant=found.tenant,
                 aliases=found.aliases,
@@ -286,6 +298,14 @@ class Repository:
             )
         elif entry.aliases != found.aliases:
             self._entries[place] = replace(entry, aliases=found.aliases)
+
+    def _may_load(self, found: Found) -> bool:
+        return not self._why_not(found)
+
+    def _why_not(self, found: Found) -> str:
+        if found.name in self._stopped:
+            return _UNLOADED
+        return "" if found.tenant is None or self.serves_tenants else _NOT_HELD
 
     async def _load(self, found: Found) -> None:
         """Load a version unless that was done or tried; whoever comes meanwhile waits for the same."""

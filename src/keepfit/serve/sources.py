@@ -56,7 +56,15 @@ class Found:
 
 
 class Source(Protocol):
-    """A place that holds models."""
+    """A place that holds models.
+
+    Attributes
+    ----------
+    skipped : tuple of str
+        Names that do not fit into URLs, of the last listing.
+    """
+
+    skipped: tuple[str, ...]
 
     def listing(self) -> list[Found]:
         """Of every name the newest version and those that have aliases. Names that do not fit are not among them."""
@@ -100,9 +108,12 @@ class StoreSource:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self.skipped: tuple[str, ...] = ()
 
     def listing(self) -> list[Found]:
-        return [_found_in_store(one) for one in self._store.listing() if MODEL_NAME.fullmatch(one.name)]
+        listed = self._store.listing()
+        self.skipped = tuple(sorted({one.name for one in listed if not MODEL_NAME.fullmatch(one.name)}))
+        return [_found_in_store(one) for one in listed if MODEL_NAME.fullmatch(one.name)]
 
     def find(self, name: str, version: str) -> Found | None:
         try:
@@ -133,16 +144,22 @@ class FolderSource:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.skipped: tuple[str, ...] = ()
 
     def listing(self) -> list[Found]:
         found: dict[str, Found] = {}
+        skipped = set()
         for entry in sorted(os.scandir(self._folder), key=lambda one: one.is_dir()):  # a folder goes over a file
+            if not entry.is_dir() and not entry.name.endswith(_SUFFIX):
+                continue
             name = entry.name if entry.is_dir() else entry.name.removesuffix(_SUFFIX)
-            if not MODEL_NAME.fullmatch(name) or (name == entry.name and not entry.is_dir()):
+            if not MODEL_NAME.fullmatch(name):
+                skipped.add(entry.name)
                 continue
             newest = self.find(name, max(self.versions(name), key=int, default="1"))
             if newest is not None:
                 found[name] = newest
+        self.skipped = tuple(sorted(skipped))
         return list(found.values())
 
     def find(self, name: str, version: str) -> Found | None:
@@ -177,6 +194,7 @@ class FileSource:
         if not MODEL_NAME.fullmatch(name):
             raise ServeError(f"{path.name!r}: a model that is served is named by letters, digits, '.', '_' and '-'")
         self._path, self._name = path, name
+        self.skipped: tuple[str, ...] = ()
 
     def listing(self) -> list[Found]:
         found = _found_at(self._path, self._name, "1", is_newest=True)

@@ -96,6 +96,10 @@ class Tokens:
         """
         self._known = {one.key: one for one in self._store.tokens.all()}
 
+    def count(self) -> int:
+        """How many are good now."""
+        return sum(is_good(one) for one in self._known.values())
+
     def create(
         self, role: Role, tenant: str | None = None, label: str = "", *, lifetime: timedelta | None = None
     ) -> str:
