@@ -28,7 +28,7 @@ from sklearn.ensemble import (
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -61,18 +61,24 @@ def double(X: Any) -> Any:
     return X
 
 
-def planned(estimator: Any, grid: dict[str, list[Any]], **more: Any) -> Any:
-    """The plan for two splits of a grid with one parameter."""
-    (name, values), (X, y) = next(iter(grid.items())), iris()
-    splits = [(np.arange(100), np.arange(100, 150)), (np.arange(50, 150), np.arange(50))]
+def planned(
+    estimator: Any,
+    grid: dict[str, list[Any]] | list[dict[str, list[Any]]],
+    worker_count: int = 1,
+    split_count: int = 2,
+    **more: Any,
+) -> Any:
+    """The plan for some splits of a grid."""
+    X, y = iris()
+    splits = [(np.arange(100), np.arange(100, 150)), (np.arange(50, 150), np.arange(50))][:split_count]
     common = {"X": X, "y": y, "scorer": check_scoring(estimator, scoring="accuracy", allow_none=False), **more}
     arguments = [
-        {**common, "estimator": estimator, "parameters": {name: value}, "train": train, "test": test}
-        for value in values
+        {**common, "estimator": estimator, "parameters": parameters, "train": train, "test": test}
+        for parameters in ParameterGrid(grid)
         for train, test in splits
     ]
     tasks: list[Any] = [(None, (), one) for one in arguments]
-    return plan(range(len(tasks)), tasks, arguments, 1)
+    return plan(range(len(tasks)), tasks, arguments, worker_count)
 
 
 COUNTS = {"n_estimators": [2, 3]}
@@ -168,7 +174,32 @@ def test_a_case_that_does_not_hold_is_found_out(n_jobs: int, store: Path, monkey
     ):
         assert columns(search.fit(*digits())) == plain
     assert run.computed == 10
-    assert run.notes
+    assert len(run.notes) == 1
+
+
+def test_of_each_kind_one_must_be_checked_and_not_the_costliest() -> None:
+    grid = {"n_estimators": [10, 40, 400], "max_depth": [2, 3]}
+    groups = planned(RandomForestClassifier(random_state=0), grid).groups
+    checks = [(group.members[position], must) for group in groups for position, must in group.checks.items()]
+    needed = [member for member, must in checks if must]
+    assert sorted(member.task[2]["parameters"]["max_depth"] for member in needed) == [2, 3]
+    assert {member.cost for member in needed} <= {10, 40}
+    assert [member.cost for member, must in checks if not must] == [10, 10]
+
+
+def test_with_two_workers_the_longest_group_comes_first() -> None:
+    few, many = {"n_estimators": [8, 9, 10], "max_depth": [3]}, {"n_estimators": [5, 300], "max_depth": [2]}
+    groups = planned(RandomForestClassifier(random_state=0), [few, many], 2).groups
+    assert [(group.cost, len(group.members)) for group in groups] == [(300, 2), (300, 2), (10, 3), (10, 3)]
+
+
+def test_a_group_is_split_for_two_workers_where_the_fit_costs_little() -> None:
+    neighbours = planned(KNeighborsClassifier(), {"n_neighbors": list(range(1, 101))}, 2, split_count=1).groups
+    assert [len(group.members) for group in neighbours] == [20] * 5
+    forests = planned(RandomForestClassifier(random_state=0), {"n_estimators": list(range(1, 101))}, 2, split_count=1)
+    assert [len(group.members) for group in forests.groups] == [100]  # one fit takes as long as all of them
+    vectors = planned(steps(StandardScaler(), SVC()), {"b__C": list(np.logspace(-2, 2, 80))}, 2).groups
+    assert [len(group.members) for group in vectors] == [20] * 8
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ are without sharing.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,12 @@ _TaskCall = Any
 
 #: With several workers a group is cut until there are this many pieces for each, where cutting repeats no long fit.
 _PIECES_PER_WORKER = 4
+
+#: A fit is done once more for another worker only for so many members.
+_FEWEST_OF_A_FIT = 20
+
+#: Candidates that are checked cost at most such a share of the largest, where there are any.
+_SMALL, _HALF = 0.05, 0.5
 
 #: Arguments that may differ between tasks of a group.
 _OWN = frozenset({"estimator", "parameters", "split_progress", "candidate_progress", "callback_ctx"})
@@ -105,14 +112,16 @@ class _Planning:
             else:
                 single.append(number)
         groups: list[Group] = []
-        checked: set[int] = set()
-        for (_, kind), members in together.items():
+        for members in together.values():
             if len(members) < 2:
                 single.extend(members)
-                continue
-            groups.extend(self._groups(members, self._name(kind), checked))
+            else:
+                groups.extend(self._groups(members))
         fits = sum(len({member.last_fit for member in group.members}) for group in groups)
-        groups.sort(key=lambda group: len(group.members), reverse=True)
+        groups.sort(key=lambda group: (group.cost, len(group.members)), reverse=True)
+        checked: set[int] = set()
+        for group in groups:
+            group.checks = _checks(group.members, checked)
         return Plan(groups, sorted(single), fits + len(single))
 
     def _split(self, number: int) -> Hashable:
@@ -128,31 +137,26 @@ class _Planning:
             known = self._steps[id(parameters)] = _steps(arguments["estimator"], parameters)
         return known
 
-    def _groups(self, numbers: Sequence[int], kind: int, checked: set[int]) -> list[Group]:
+    def _groups(self, numbers: Sequence[int]) -> list[Group]:
         """The groups of some tasks that begin with the same step, in an order in which those that share most stand
         side by side."""
         members = sorted((self._member(number) for number in numbers), key=self._order)
         remembers = sharing_seam.is_stock_scorer(self._arguments[numbers[0]]["scorer"])
-        groups = []
-        for part in self._parts(members):
-            group = Group(part, self._kin(part), kind, remembers)
-            apart = self._worker_count > 1 and len({member.last_fit for member in part}) < len(part)
-            if apart or kind not in checked:
-                checked.add(kind)
-                # The last one of those that share a fit costs as much as all of them.
-                group.checked = random.Random().randrange(max(1, len(part) - 1))  # noqa: S311
-            groups.append(group)
-        return groups
+        return [Group(part, self._kin(part), remembers) for part in self._parts(members)]
 
     def _member(self, number: int) -> Member:
         levels = []
         path: Hashable = None
-        for step in self._steps_of(self._arguments[number]):
+        steps = self._steps_of(self._arguments[number])
+        for step in steps:
             fit = self._name((path, step.fit))
             path = (path, step.state)
             state = fit if step.case is None else self._name(path)
             levels.append(Level(fit, state, step.case, step.is_last))
-        return Member(number, self._tasks[number], tuple(levels))
+        last = steps[-1]
+        cost = last.case.cost(last.estimator) if last.case is not None and last.is_last else 1.0
+        kind = self._name(tuple(step.fit for step in steps))
+        return Member(number, self._tasks[number], tuple(levels), kind, cost)
 
     def _order(self, member: Member) -> list[Any]:
         steps = self._steps_of(self._arguments[member.number])
@@ -173,17 +177,48 @@ class _Planning:
         return {fit: list(found.values()) for fit, found in kin.items()}
 
     def _parts(self, members: list[Member]) -> list[list[Member]]:
-        """Pieces for several workers: cut between last fits, so that none of them is done twice."""
+        """Pieces for several workers: cut where no long fit is done twice."""
         if self._worker_count == 1:
             return [members]
-        size = max(1, len(self._tasks) // (self._worker_count * _PIECES_PER_WORKER))
+        piece_count = math.ceil(len(members) * self._worker_count * _PIECES_PER_WORKER / len(self._tasks))
+        size = math.ceil(len(members) / piece_count)
         parts: list[list[Member]] = [[]]
         for member in members:
             here = parts[-1]
-            if len(here) >= size and here[-1].last_fit != member.last_fit:
+            if len(here) >= size and _may_part(here, member):
                 parts.append([])
             parts[-1].append(member)
         return parts
+
+
+def _may_part(here: Sequence[Member], after: Member) -> bool:
+    """Whether a group may be cut: between last fits, or inside one that costs little beside what comes after it."""
+    last = here[-1].levels[-1]
+    is_cheap = last.case is not None and last.case.is_cheap and len(here) >= _FEWEST_OF_A_FIT
+    return here[-1].last_fit != after.last_fit or is_cheap
+
+
+def _checks(members: Sequence[Member], checked: set[int]) -> dict[int, bool]:
+    """Which members are also evaluated the plain way: one of each kind, at random, and whether it must be.
+
+    It must be in the first group that has the kind. None of those that cost most if there are others: the largest of
+    those that share a fit costs as much as all of them. Where it need not be, it is one of the cheapest.
+    """
+    positions: dict[int, list[int]] = {}
+    most: dict[int, float] = {}
+    for position, member in enumerate(members):
+        positions.setdefault(member.kind, []).append(position)
+        most[member.kind] = max(member.cost, most.get(member.kind, 0.0))
+    checks = {}
+    for kind, found in positions.items():
+        must = kind not in checked
+        checked.add(kind)
+        for share in (_SMALL, _HALF)[must:]:
+            few = [position for position in found if members[position].cost <= share * most[kind]]
+            if few:
+                break
+        checks[random.choice(few or found[:-1] or found)] = must  # noqa: S311
+    return checks
 
 
 def _steps(estimator: Any, parameters: Mapping[str, Any]) -> tuple[_Step, ...]:

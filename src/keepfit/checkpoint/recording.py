@@ -15,12 +15,15 @@ __all__ = ["Recorder"]
 
 _Arrival = tuple[int, Any, list[Warned]]
 
-#: The least time between two commits. A kill loses what came in since the last one.
-_PERIOD_S = 0.05
+#: The least and the most time between two commits. A kill loses what came in since the last one.
+_PERIOD_S, _LONGEST_PERIOD_S = 0.05, 0.5
+
+#: The share of the time that commits may take. A commit waits for the disk, and holds up what Python computes.
+_SHARE = 0.02
 
 
 class Recorder:
-    """A thread that commits results as they arrive, at most `_PERIOD_S` after they came. A context manager.
+    """A thread that commits results as they arrive, at most `_LONGEST_PERIOD_S` after they came. A context manager.
 
     Parameters
     ----------
@@ -100,6 +103,8 @@ class Recorder:
         if records:
             self._work.commit(records)
         self._committed(records, len(arrived) - len(records))
+        cost_s = time.monotonic() - start_s
+        period_s = min(max(cost_s / _SHARE, _PERIOD_S), _LONGEST_PERIOD_S)
         with self._change:
-            self._change.wait_for(lambda: self._closing, timeout=max(0.0, start_s + _PERIOD_S - time.monotonic()))
+            self._change.wait_for(lambda: self._closing, timeout=max(0.0, period_s - cost_s))
         return True

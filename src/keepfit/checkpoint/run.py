@@ -206,8 +206,9 @@ def checkpoint(
     code runs again. Warnings that a fit gave are given again with a reused result where ``n_jobs`` is 1; those of
     worker processes are seen once, on their standard error.
 
-    Results are committed in groups, at most 50 ms apart: ``kill -9`` loses those and what was in flight. SIGTERM raises
-    `SystemExit` in the block, unless you handle the signal yourself. Several processes may use one store at once.
+    Results are committed in groups, 50 ms to half a second apart, so that it takes a fiftieth of the time: ``kill -9``
+    loses those and what was in flight. SIGTERM raises `SystemExit` in the block, unless you handle the signal yourself.
+    Several processes may use one store at once.
 
     Examples
     --------

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from keepfit.checkpoint.joblib_seam import Engine, TaskCall
 from keepfit.checkpoint.plan import Plan
-from keepfit.checkpoint.sharing import Differs, evaluate_group, unfitted
+from keepfit.checkpoint.sharing import Trust, evaluate_group, unfitted
 from keepfit.checkpoint.warned import Warned
 
 __all__ = ["run_plan"]
@@ -31,49 +32,56 @@ def run_plan(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, arrived: _Ar
     Returns
     -------
     list of str
-        How shared results differed from plain ones. Those groups were evaluated the plain way.
+        How shared results differed from plain ones. Tasks of that kind were evaluated the plain way.
     """
+    trust = Trust()
+    done: set[int] = set()
+
+    def shared(number: int, result: Any, warned: list[Warned]) -> None:
+        done.add(number)
+        arrived(number, result, warned)
+
     work = _run_here if engine.worker_count == 1 else _run_by_workers
-    differences = work(plan, tasks, engine, arrived)
-    again = [member.number for group in plan.groups if id(group) in differences for member in group.members]
+    work(plan, tasks, engine, trust, shared)
+    again = [number for group in plan.groups for member in group.members if (number := member.number) not in done]
     _run_plainly(again, [unfitted(tasks[number]) for number in again], engine, arrived)
-    return list(dict.fromkeys(differences.values()))
+    return list(trust.refused.values())
 
 
-def _run_here(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, arrived: _Arrived) -> dict[int, str]:
+def _run_here(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, trust: Trust, arrived: _Arrived) -> None:
     """One after the other. What does not hold for one split is not tried on the next."""
-    differences: dict[int, str] = {}
-    wrong: dict[int, str] = {}
     for group in plan.groups:
-        try:
-            if group.kind not in wrong:
-                for arrival in group.results():
-                    arrived(*arrival)
-        except Differs as error:
-            wrong[group.kind] = str(error)
-        if group.kind in wrong:
-            differences[id(group)] = wrong[group.kind]
+        for arrival in group.results(trust):
+            arrived(*arrival)
     _run_plainly(plan.single, [tasks[number] for number in plan.single], engine, arrived)
-    return differences
 
 
-def _run_by_workers(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, arrived: _Arrived) -> dict[int, str]:
-    """Groups first, since they take longest."""
-    differences: dict[int, str] = {}
+def _run_by_workers(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, trust: Trust, arrived: _Arrived) -> None:
+    """Groups first, since they take longest. Their results wait until one of their kind has been checked."""
+    kinds = {member.number: member.kind for group in plan.groups for member in group.members}
+    waiting: dict[int, list[tuple[int, Any]]] = {}
+    lock = threading.Lock()
     jobs: list[TaskCall] = [(evaluate_group, (group,), {}) for group in plan.groups]
     jobs += [tasks[number] for number in plan.single]
 
     def done(at: int, result: Any, warned: list[Warned]) -> None:
         if at >= len(plan.groups):
             arrived(plan.single[at - len(plan.groups)], result, warned)
-        elif isinstance(result, str):
-            differences[id(plan.groups[at])] = result
-        else:
-            for member, one in zip(plan.groups[at].members, result, strict=True):
-                arrived(member.number, one, [])
+            return
+        results, found = result
+        with lock:
+            trust.add(found)
+            for number, one in results:
+                waiting.setdefault(kinds[number], []).append((number, one))
+            give(trust.held - trust.refused.keys())
+
+    def give(held: set[int]) -> None:
+        for kind in held & waiting.keys():
+            for number, one in waiting.pop(kind):
+                arrived(number, one, [])
 
     engine.run(jobs, done)
-    return differences
+    give(waiting.keys() - trust.refused.keys())  # nothing of these was shared
 
 
 def _run_plainly(numbers: Sequence[int], tasks: Sequence[TaskCall], engine: Engine, arrived: _Arrived) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 from keepfit.checkpoint.sharing.bayes_seam import DiscreteNaiveBayes, GaussianNaiveBayes
 from keepfit.checkpoint.sharing.boosting_seam import GradientBoosting, HistGradientBoosting
 from keepfit.checkpoint.sharing.case import Case
+from keepfit.checkpoint.sharing.checking import Trust
 from keepfit.checkpoint.sharing.forests_seam import AdaBoost, Bagging, Forest, IsolationForest
-from keepfit.checkpoint.sharing.group import Arrival, Differs, Group, Level, Member, evaluate_group, unfitted
+from keepfit.checkpoint.sharing.group import Arrival, Group, Level, Member, evaluate_group, unfitted
 from keepfit.checkpoint.sharing.neighbours_seam import Neighbours
 from keepfit.checkpoint.sharing.transformers_seam import PCA, SelectKBest, SelectPercentile
 from keepfit.checkpoint.sharing.trees_seam import Tree
 
-__all__ = ["CASES", "Arrival", "Case", "Differs", "Group", "Level", "Member", "evaluate_group", "unfitted"]
+__all__ = ["CASES", "Arrival", "Case", "Group", "Level", "Member", "Trust", "evaluate_group", "unfitted"]
 
 #: What is shared, by the class of the step: exactly that class, since one derived from it may do anything.
 CASES: dict[str, Case] = {

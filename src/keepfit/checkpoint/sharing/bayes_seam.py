@@ -22,12 +22,10 @@ class GaussianNaiveBayes(Case):
     """Gaussian naive Bayes, by ``var_smoothing``."""
 
     parameters = frozenset({"var_smoothing"})
+    is_cheap = True
 
     def admits(self, estimator: Any) -> bool:
         return type(estimator.var_smoothing) in (int, float) and estimator.var_smoothing >= 0
-
-    def rank(self, estimator: Any) -> Any:
-        return estimator.var_smoothing
 
     def prototype(self, kin: Sequence[Any]) -> Any:
         return cloned(kin[0], var_smoothing=0.0)
@@ -51,12 +49,10 @@ class DiscreteNaiveBayes(Case):
     """Naive Bayes over counts, by ``alpha``."""
 
     parameters = frozenset({"alpha"})
+    is_cheap = True
 
     def admits(self, estimator: Any) -> bool:
         return type(estimator.alpha) in (int, float) and estimator.alpha >= _LEAST
-
-    def rank(self, estimator: Any) -> Any:
-        return estimator.alpha
 
     def give(self, source: Any, target: Any) -> None:
         give_state(source, target)

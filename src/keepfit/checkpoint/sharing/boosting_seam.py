@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from keepfit.checkpoint.sharing.case import Answers, Case, Refused, attach, give_state, is_count, is_seed
+from keepfit.checkpoint.sharing.case import Answers, Case, Refused, attach, give_state, grows
 from keepfit.checkpoint.sharing.memory import RowsMemory
 
 __all__ = ["GradientBoosting", "HistGradientBoosting"]
@@ -27,16 +27,10 @@ class GradientBoosting(Case):
     parameters = frozenset({"n_estimators"})
 
     def admits(self, estimator: Any) -> bool:
-        return (
-            is_count(estimator.n_estimators)
-            and is_seed(estimator.random_state)
-            and not estimator.warm_start
-            and not estimator.verbose
-            and estimator.n_iter_no_change is None
-        )
+        return grows(estimator, estimator.n_estimators) and estimator.n_iter_no_change is None
 
-    def rank(self, estimator: Any) -> Any:
-        return estimator.n_estimators
+    def cost(self, estimator: Any) -> float:
+        return float(estimator.n_estimators)
 
     def give(self, source: Any, target: Any) -> None:
         give_state(source, target)
@@ -93,15 +87,13 @@ class HistGradientBoosting(Case):
 
     def admits(self, estimator: Any) -> bool:
         return (
-            is_count(estimator.max_iter)
-            and is_seed(estimator.random_state)
-            and not estimator.warm_start
-            and not estimator.verbose
-            and (estimator.early_stopping is False or estimator.early_stopping == "auto")
+            grows(estimator, estimator.max_iter)
+            and isinstance(estimator.early_stopping, (bool, str))
+            and estimator.early_stopping in (False, "auto")
         )
 
-    def rank(self, estimator: Any) -> Any:
-        return estimator.max_iter
+    def cost(self, estimator: Any) -> float:
+        return float(estimator.max_iter)
 
     def give(self, source: Any, target: Any) -> None:
         if source.do_early_stopping_ or len(source._predictors) != source.max_iter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
-__all__ = ["Answers", "Case", "Plain", "Refused", "attach", "cloned", "give_state", "is_count", "is_seed"]
+__all__ = ["Answers", "Case", "Plain", "Refused", "attach", "cloned", "give_state", "grows", "is_count", "is_seed"]
 
 
 class Refused(Exception):  # noqa: N818 - not an error: the task is done the plain way
@@ -30,9 +30,12 @@ class Case:
     ----------
     parameters : frozenset of str
         Those in which the candidates of one fit may differ.
+    is_cheap : bool
+        Whether the fit costs little beside what comes after it, so that it may be done twice for two workers.
     """
 
     parameters: frozenset[str] = frozenset()
+    is_cheap: bool = False
 
     def admits(self, estimator: Any) -> bool:
         """Whether an unfitted candidate may share. The guards of the case."""
@@ -43,8 +46,15 @@ class Case:
         return None
 
     def rank(self, estimator: Any) -> Any:
-        """The order in which candidates are taken from a fit, so that each goes on from the one before."""
-        raise NotImplementedError
+        """The order in which candidates are taken from a fit, so that each goes on from the one before.
+
+        By their parameters, the first of the alphabet first.
+        """
+        return tuple(getattr(estimator, name) for name in sorted(self.parameters))
+
+    def cost(self, estimator: Any) -> float:
+        """What the fit of a candidate costs, beside the fits of others that may be served with it."""
+        return 1.0
 
     def prototype(self, kin: Sequence[Any]) -> Any:
         """The unfitted estimator whose fit serves all of `kin`; it is cloned before it is fitted."""
@@ -110,6 +120,12 @@ def cloned(estimator: Any, **parameters: Any) -> Any:
     from sklearn.base import clone
 
     return clone(estimator).set_params(**parameters)
+
+
+def grows(ensemble: Any, count: Any) -> bool:
+    """Whether the first members of an ensemble are the same however many follow, and nobody watches them come."""
+    watched = getattr(ensemble, "warm_start", False) or getattr(ensemble, "verbose", 0)
+    return is_count(count) and is_seed(ensemble.random_state) and not watched
 
 
 def is_count(value: Any) -> bool:

@@ -13,7 +13,6 @@ for each step, no more than a pipeline holds itself.
 from __future__ import annotations
 
 import contextlib
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -21,18 +20,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keepfit.checkpoint.sharing.case import Answers, Case, Plain, Refused, attach
+from keepfit.checkpoint.sharing.checking import Trust, difference
 from keepfit.checkpoint.sharing.memory import Recall, quietly
 from keepfit.checkpoint.sharing.split_seam import Split, goes_well, in_place_of
 from keepfit.checkpoint.warned import Warned, call
 
-__all__ = ["Arrival", "Differs", "Group", "Level", "Member", "evaluate_group", "unfitted"]
+__all__ = ["Arrival", "Group", "Level", "Member", "evaluate_group", "unfitted"]
 
 _TaskCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
 #: Number of a task, its result, the warnings it gave.
 Arrival = tuple[int, Any, list[Warned]]
-
-_TIMES = frozenset({"fit_time", "score_time"})
 
 
 @dataclass(frozen=True)
@@ -59,11 +57,26 @@ class Level:
 
 @dataclass(frozen=True)
 class Member:
-    """A task of a group, by its number in the call, and the steps of its candidate as far as they are shared."""
+    """A task of a group.
+
+    Parameters
+    ----------
+    number : int
+        In the call.
+    task : (function, args, kwargs)
+    levels : tuple of Level
+        The steps of its candidate as far as they are shared.
+    kind : int
+        Equal for members of a call whose steps differ in the split and in what cases cover alone.
+    cost : float
+        What its last fit costs the plain way, beside the fits of others.
+    """
 
     number: int
     task: _TaskCall
     levels: tuple[Level, ...]
+    kind: int
+    cost: float = 1.0
 
     @property
     def last_fit(self) -> int:
@@ -82,19 +95,17 @@ class Group:
         In the order in which they are evaluated.
     kin : mapping of int to list of estimators
         For each fit that serves several states, the unfitted steps that it serves.
-    kind : int
-        Equal for the groups of a call that differ in the split alone.
     remembers : bool
         Whether predictions are remembered. Not for a scorer that is handed the estimator and may do anything with it.
-    checked : int or None
-        Position of the member that is also evaluated the plain way, before any result is given out.
+    checks : mapping of int to bool
+        Positions of members that are also evaluated the plain way, and whether they must be: then no result of their
+        kind is given out before. The others are if that takes little.
     """
 
     members: list[Member]
     kin: Mapping[int, list[Any]]
-    kind: int
     remembers: bool
-    checked: int | None = None
+    checks: Mapping[int, bool] = field(default_factory=dict)
     users: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -102,27 +113,29 @@ class Group:
         fits = Counter({level.state: level.fit for member in self.members for level in member.levels}.values())
         self.users = states + Counter({fit: count for fit, count in fits.items() if fit not in states})
 
-    def results(self) -> Iterator[Arrival]:
-        """Evaluate the tasks, one after the other.
+    @property
+    def cost(self) -> float:
+        """About what its fits cost."""
+        costs: dict[int, float] = {}
+        for member in self.members:
+            costs[member.last_fit] = max(member.cost, costs.get(member.last_fit, 0.0))
+        return sum(costs.values())
 
-        Raises
-        ------
-        Differs
-            If the checked member is not what it is without sharing. Nothing has been given out then.
+    def results(self, trust: Trust) -> Iterator[Arrival]:
+        """Evaluate the tasks, one after the other. None is given out of a kind of which a check has failed.
+
+        Parameters
+        ----------
+        trust : Trust
+            What other groups have shown; what this one shows is added.
         """
-        return _Evaluation(self).results()
+        return _Evaluation(self, trust).results()
 
 
-class Differs(Exception):  # noqa: N818
-    """A shared result was not equal to the plain one."""
-
-
-def evaluate_group(group: Group) -> list[Any] | str:
-    """Results of all members in order, where they cannot be given one by one; or how the checked member differs."""
-    try:
-        return [result for _, result, _ in group.results()]
-    except Differs as error:
-        return str(error)
+def evaluate_group(group: Group) -> tuple[list[tuple[int, Any]], Trust]:
+    """Numbers and results of the members, where they cannot be given one by one, and what checks have shown."""
+    trust = Trust()
+    return [(number, result) for number, result, _ in group.results(trust)], trust
 
 
 @dataclass
@@ -136,8 +149,9 @@ class _Slot:
 
 
 class _Evaluation:
-    def __init__(self, group: Group) -> None:
+    def __init__(self, group: Group, trust: Trust) -> None:
         self._group = group
+        self._trust = trust
         depth = max(len(member.levels) for member in group.members)
         self._fits = [_Slot() for _ in range(depth)]
         self._states = [_Slot() for _ in range(depth)]
@@ -145,25 +159,55 @@ class _Evaluation:
         self._fit_s = 0.0  # of this task: its share of what is shared, without what it spent making that
 
     def results(self) -> Iterator[Arrival]:
-        held: list[Arrival] = []
-        unchecked = self._group.checked is not None
+        due: set[int] = set()  # kinds that must be checked before any result is given out
+        held: dict[int, list[Arrival]] = {}
+        trust, checks = self._trust, self._group.checks
+        must = {self._group.members[position].kind for position, must in checks.items() if must} - trust.held
         for position, member in enumerate(self._group.members):
-            held.append((member.number, *self._result(member)))
-            if position == self._group.checked:
-                self._check(member, held[-1][1])
-                unchecked = False
-            if not unchecked:
-                yield from held
-                held.clear()
+            if member.kind in trust.refused:
+                continue
+            start_s = time.perf_counter()
+            result, warned, is_shared = self._result(member)
+            took_s = time.perf_counter() - start_s
+            trust.work_s += took_s
+            if checks.get(position) and member.kind in must:
+                due.add(member.kind)
+            affordable = position in checks and trust.affords(self._plain_s(member, took_s))
+            if is_shared and (member.kind in due or affordable):
+                due.discard(member.kind)
+                self._check(member, result)
+                if member.kind in trust.refused:
+                    held.pop(member.kind, None)
+                    continue
+            held.setdefault(member.kind, []).append((member.number, result, warned))
+            if member.kind in trust.held or member.kind not in must:
+                yield from held.pop(member.kind)
+        for arrivals in held.values():  # nothing of these was shared
+            yield from arrivals
+
+    def _plain_s(self, member: Member, took_s: float) -> float:
+        """About how long a member takes the plain way."""
+        made_s = sum(slot.cost_s for slot in self._states)
+        level = member.levels[-1]
+        if level.is_last:
+            most = max(one.cost for one in self._group.members if one.last_fit == level.fit)
+            made_s += self._fits[len(member.levels) - 1].cost_s * member.cost / most
+        return made_s + took_s
 
     def _check(self, member: Member, result: Any) -> None:
         """Compare with scikit-learn alone."""
+        start_s = time.perf_counter()
         function, args, kwargs = unfitted(member.task)
         plain, _ = quietly(lambda: function(*args, **{**kwargs, "verbose": 0}))
-        if not same_result(result, plain):
-            raise Differs(f"{kwargs.get('parameters')}: {_scores(result)} in place of {_scores(plain)}")
+        text = difference(kwargs.get("parameters"), result, plain)
+        if text is None:
+            self._trust.held.add(member.kind)
+        else:
+            self._trust.refused[member.kind] = text
+        self._trust.check_s += time.perf_counter() - start_s
 
-    def _result(self, member: Member) -> tuple[Any, list[Warned]]:
+    def _result(self, member: Member) -> tuple[Any, list[Warned], bool]:
+        """The result of a task, its warnings, and whether anything of it was shared."""
         function, args, kwargs = member.task
         estimator = args[0] if args else kwargs["estimator"]
         self._fit_s = 0.0
@@ -178,10 +222,10 @@ class _Evaluation:
         finally:
             hooks.pop("fit", None)
         if result is None:
-            return call(*unfitted(member.task))
+            return *call(*unfitted(member.task)), False
         if "fit_time" in result:
             result["fit_time"] = max(0.0, result["fit_time"] + self._fit_s)
-        return result, warned
+        return result, warned, True
 
     def fit(self, member: Member, estimator: Any, X: Any, *y: Any, **params: Any) -> None:
         """Fit an estimator by its class's own `fit`, with what is there already."""
@@ -337,22 +381,3 @@ def unfitted(task: _TaskCall) -> _TaskCall:
     if args:
         return function, (clone(args[0]), *args[1:]), kwargs
     return function, args, {**kwargs, "estimator": clone(kwargs["estimator"])}
-
-
-def same_result(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two results of a task are equal to the bit but for their times."""
-    return one.keys() == other.keys() and all(
-        _same(value, other[name]) for name, value in one.items() if name not in _TIMES
-    )
-
-
-def _same(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return type(one) is type(other) and (one.hex() == other.hex() or (math.isnan(one) and math.isnan(other)))
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_same(value, other[name]) for name, value in one.items())
-    return one is other or (type(one) is type(other) and bool(one == other))
-
-
-def _scores(result: Mapping[str, Any]) -> Any:
-    return result.get("test_scores")

@@ -34,6 +34,7 @@ class Neighbours(Case):
     """``n_neighbors`` and ``weights`` of nearest neighbours."""
 
     parameters = frozenset({"n_neighbors", "weights"})
+    is_cheap = True
 
     def admits(self, estimator: Any) -> bool:
         return (
@@ -43,9 +44,6 @@ class Neighbours(Case):
             and isinstance(estimator.metric, str)
             and estimator.metric != "precomputed"
         )
-
-    def rank(self, estimator: Any) -> Any:
-        return estimator.weights, estimator.n_neighbors
 
     def prototype(self, kin: Sequence[Any]) -> Any:
         return min(kin, key=lambda one: int(one.n_neighbors))
@@ -68,6 +66,7 @@ class _Neighbours:
         self._source = source
         self._count = min(most + 1, source.n_samples_fit_)
         self._rows = RowsMemory(self._query)
+        self._fitted_is_whole: bool | None = None
 
     def attach(self, target: Any) -> None:
         plain = copy.copy(target)
@@ -79,7 +78,9 @@ class _Neighbours:
 
     def _query(self, X: Any) -> _Rows:
         distances, indices = self._source.kneighbors(X, self._count)
-        return _Rows(distances, indices, self._source._y[indices], whole=self._count == self._source.n_samples_fit_)
+        rows = _Rows(distances, indices, self._source._y[indices], whole=self._count == self._source.n_samples_fit_)
+        rows.stand_alone = self._stand_alone(X)
+        return rows
 
     def _predict(self, model: Any, X: Any) -> Any:
         rows = self._rows.of(X)
@@ -90,7 +91,7 @@ class _Neighbours:
         unsure = rows.may_turn(model.n_neighbors, model.weights, votes)
         found = model.classes_.take(labels)
         if unsure.any():
-            found[unsure] = self._ask(model, "predict", X, unsure)
+            found[unsure] = self._ask(model, "predict", X, unsure, rows)
         return found
 
     def _predict_proba(self, model: Any, X: Any) -> Any:
@@ -101,7 +102,7 @@ class _Neighbours:
         found = votes / votes.sum(axis=1)[:, np.newaxis]
         unsure = rows.is_open(model.n_neighbors) | rows.odd
         if unsure.any():
-            found[unsure] = self._ask(model, "predict_proba", X, unsure)
+            found[unsure] = self._ask(model, "predict_proba", X, unsure, rows)
         return found
 
     def _kneighbors(self, model: Any, X: Any, n_neighbors: Any = None, return_distance: bool = True) -> Any:
@@ -112,19 +113,20 @@ class _Neighbours:
         distances, indices = rows.distances[:, :k].copy(), rows.indices[:, :k].copy()
         unsure = rows.is_open(k) | rows.is_muddled(k)
         if unsure.any():
-            distances[unsure], indices[unsure] = self._ask(model, "kneighbors", X, unsure)
+            distances[unsure], indices[unsure] = self._ask(model, "kneighbors", X, unsure, rows)
         return (distances, indices) if return_distance else indices
 
-    def _ask(self, model: Any, name: str, X: Any, which: _Array) -> Any:
+    def _ask(self, model: Any, name: str, X: Any, which: _Array, rows: _Rows) -> Any:
         """The plain answer for some rows."""
         method = getattr(model, name)
-        if not which.all() and self._stand_alone(model, X):
+        if not which.all() and rows.stand_alone:
             return method(X[which])
         found = method(X)
         return tuple(one[which] for one in found) if isinstance(found, tuple) else found[which]
 
-    def _stand_alone(self, model: Any, X: Any) -> bool:
+    def _stand_alone(self, X: Any) -> bool:
         """Whether a row's neighbours do not depend on the other rows that are asked for with it."""
+        model = self._source
         if not isinstance(X, np.ndarray) or not isinstance(model._fit_X, np.ndarray):
             return False
         if model._fit_method != "brute":
@@ -135,7 +137,9 @@ class _Neighbours:
         threads = _openmp_effective_n_threads()
         if threads > 1 and len(X) > 4 * 256 * threads:
             return False
-        return model.effective_metric_ in _EXACT_METRICS and _is_whole(X) and _is_whole(model._fit_X)
+        if self._fitted_is_whole is None:
+            self._fitted_is_whole = model.effective_metric_ in _EXACT_METRICS and _is_whole(model._fit_X)
+        return self._fitted_is_whole and _is_whole(X)
 
 
 #: Of whole numbers below `_WHOLE_MOST` they give whole numbers, or roots of these, without rounding.
@@ -189,7 +193,9 @@ class _Rows:
         self._open: _Array = self._ties & (mixed_before | mixed_after)[:, 1:]
         self._unknown_end: _Array = np.logical_and(self._last == count - 1, not whole)
         self._weights: _Array | None = None
-        self._votes: tuple[str, int, _Array] = ("", 0, distances[:, :0])
+        self._votes: dict[str, tuple[int, _Array]] = {}
+        #: whether asking for some rows gives what asking for all gives for them
+        self.stand_alone = False
 
     def is_open(self, k: int) -> _Array:
         """Rows of which it is open which k they are, so that it matters."""
@@ -217,13 +223,13 @@ class _Rows:
 
     def votes(self, k: int, kind: str, class_count: int) -> _Array:
         """The votes of the first k for each class; what was added up for fewer is gone on with."""
-        before, done, votes = self._votes
-        if before != kind or done > k:
+        done, votes = self._votes.get(kind, (0, None))
+        if votes is None or done > k:
             done, votes = 0, np.zeros((len(self.distances), class_count))
         all_rows = np.arange(len(self.distances))
         for at in range(done, k):
             votes[all_rows, self._values[:, at]] += self.weights(kind, at)
-        self._votes = kind, k, votes
+        self._votes[kind] = k, votes
         return votes
 
     def may_turn(self, k: int, kind: str, votes: _Array) -> _Array:
@@ -244,5 +250,26 @@ class _Rows:
             inside = k - self._first[:, k - 1]
             outside = np.where(self._unknown_end[:, k], inside, self._last[:, k] - k + 1)
             swing = 2 * np.minimum(inside, outside) * self.weights(kind, k - 1)
-            certain &= ~open_ | (lead > swing + rounding)
+            turns = open_ & ~(lead > swing + rounding)
+            for row in np.flatnonzero(turns & ~self._unknown_end[:, k]):
+                turns[row] = self._turns(
+                    int(row), k, kind, votes[row], rounding if kind == "uniform" else rounding[row]
+                )
+            certain &= ~turns
         return ~certain | self.odd
+
+    def _turns(self, row: int, k: int, kind: str, votes: _Array, rounding: float) -> bool:
+        """Whether another choice among those that tie for the last places may have another winner."""
+        first, last = self._first[row, k - 1], self._last[row, k]
+        weight = self.weights(kind, k - 1)
+        weight = weight if kind == "uniform" else weight[row]
+        tied = np.bincount(self._values[row, first : last + 1], minlength=len(votes))
+        fixed = votes - weight * np.bincount(self._values[row, first:k], minlength=len(votes))
+        places = k - first
+        winner = int(np.argmax(votes))
+        least = fixed[winner] + weight * max(0, places - (tied.sum() - tied[winner]))
+        most = fixed + weight * np.minimum(places, tied)
+        if kind == "uniform":  # of equal votes the first class wins
+            return bool((most[:winner] >= least).any() or (most[winner + 1 :] > least).any())
+        most[winner] = -np.inf
+        return bool(most.max() + rounding >= least)

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from keepfit.checkpoint.sharing.scoring_seam import Accuracy
+
 __all__ = ["Split", "goes_well", "in_place_of"]
 
 
@@ -43,25 +45,24 @@ class Split:
 
     def __init__(self) -> None:
         self._cut: tuple[Any, ...] | None = None
+        self._accuracy: Accuracy | None = None
 
     def evaluate(self, estimator: Any, X: Any, y: Any, **task: Any) -> dict[str, Any]:
         """What ``_fit_and_score`` does."""
         from sklearn.base import clone
-        from sklearn.model_selection._validation import _score
 
-        estimator = estimator.set_params(**clone(task["parameters"], safe=False))
+        _set_parameters(estimator, clone(task["parameters"], safe=False))
         start_s = time.time()
         if self._cut is None:
             self._cut = _cut(estimator, X, y, task)
         X_train, y_train, X_test, y_test, fit_params, train_params, test_params = self._cut
         estimator.fit(X_train, *(() if y_train is None else (y_train,)), **fit_params)
         fit_s = time.time() - start_s
-        scorer, error_score = task["scorer"], task.get("error_score", np.nan)
         result: dict[str, Any] = {"fit_error": None}
-        result["test_scores"] = _score(estimator, X_test, y_test, scorer, test_params, error_score)
+        result["test_scores"] = self._score(estimator, X_test, y_test, test_params, task)
         score_s = time.time() - start_s - fit_s
         if task.get("return_train_score"):
-            result["train_scores"] = _score(estimator, X_train, y_train, scorer, train_params, error_score)
+            result["train_scores"] = self._score(estimator, X_train, y_train, train_params, task)
         if task.get("return_n_test_samples"):
             result["n_test_samples"] = _row_count(X_test)
         if task.get("return_times"):
@@ -69,6 +70,32 @@ class Split:
         if task.get("return_parameters"):
             result["parameters"] = task["parameters"]
         return result
+
+    def _score(self, estimator: Any, X: Any, y: Any, params: Any, task: Mapping[str, Any]) -> Any:
+        from sklearn.model_selection._validation import _score
+
+        if self._accuracy is None:
+            self._accuracy = Accuracy(task["scorer"], estimator)
+        score = self._accuracy.of(estimator, X, y, params)
+        if score is not None:
+            return score
+        return _score(estimator, X, y, task["scorer"], params, task.get("error_score", np.nan))
+
+
+def _set_parameters(estimator: Any, parameters: Mapping[str, Any]) -> None:
+    """What ``set_params`` does with names that are known to be good: the plan has made the candidate once."""
+    from sklearn.base import BaseEstimator
+    from sklearn.pipeline import Pipeline
+
+    holders = dict(estimator.steps) if type(estimator) is Pipeline else {"": estimator}
+    places = {name: name.rpartition("__")[::2] for name in parameters}
+    if all(
+        getattr(type(holders.get(step)), "set_params", None) is BaseEstimator.set_params for step, _ in places.values()
+    ):
+        for name, (step, own) in places.items():
+            setattr(holders[step], own, parameters[name])
+    else:
+        estimator.set_params(**parameters)
 
 
 def _cut(estimator: Any, X: Any, y: Any, task: Mapping[str, Any]) -> tuple[Any, ...]:

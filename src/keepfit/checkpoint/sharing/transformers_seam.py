@@ -24,9 +24,6 @@ class PCA(Case):
     def admits(self, estimator: Any) -> bool:
         return is_count(estimator.n_components) and estimator.svd_solver in ("auto", "full", "covariance_eigh")
 
-    def rank(self, estimator: Any) -> Any:
-        return estimator.n_components
-
     def prototype(self, kin: Sequence[Any]) -> Any:
         return cloned(kin[0], n_components=None)
 
@@ -74,9 +71,6 @@ class SelectKBest(Case):
     def _is_share(self, estimator: Any) -> bool:
         return is_count(estimator.k)
 
-    def rank(self, estimator: Any) -> Any:
-        return estimator.k
-
     def give(self, source: Any, target: Any) -> None:
         if target.k > source.n_features_in_:
             raise Refused  # it warns
@@ -90,9 +84,6 @@ class SelectPercentile(SelectKBest):
 
     def _is_share(self, estimator: Any) -> bool:
         return type(estimator.percentile) in (int, float) and 0 <= estimator.percentile <= 100
-
-    def rank(self, estimator: Any) -> Any:
-        return estimator.percentile
 
     def give(self, source: Any, target: Any) -> None:
         give_state(source, target)
