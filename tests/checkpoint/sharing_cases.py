@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import lightgbm
 import numpy as np
+import xgboost
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
     AdaBoostClassifier,
     AdaBoostRegressor,
@@ -23,6 +26,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
 )
 from sklearn.feature_selection import SelectKBest, SelectPercentile, chi2
+from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import Pipeline
@@ -80,6 +84,23 @@ def two_targets() -> tuple[Any, Any]:
     return X, np.column_stack([y, -y + X[:, 0]])
 
 
+def wide() -> tuple[Any, Any]:
+    """More columns than rows."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(60, 200))
+    return X, X[:, :10].sum(axis=1)
+
+
+def by_columns() -> tuple[Any, Any]:
+    X, y = diabetes()
+    return np.asfortranarray(X), y
+
+
+def single_precision() -> tuple[Any, Any]:
+    X, y = diabetes()
+    return X.astype(np.float32), y
+
+
 def steps(*estimators: Any) -> Pipeline:
     """A pipeline whose steps are named a, b, c."""
     return Pipeline([(chr(ord("a") + number), one) for number, one in enumerate(estimators)])
@@ -87,6 +108,7 @@ def steps(*estimators: Any) -> Pipeline:
 
 LEAVES = {"max_leaf_nodes": [2, 3, 7, 19, 200, None], "ccp_alpha": [0.0, 0.005, 0.02]}
 ALPHAS = {"alpha": [0.01, 1.0, 30.0, 1]}
+HELD_BACK = {"alpha": [0.1, 1e-3, 1, 1000.0]}
 
 SEARCHES: dict[str, tuple[Any, dict[str, list[Any]], Any]] = {
     "random forest": (RandomForestClassifier(random_state=0), COUNTS, iris),
@@ -129,6 +151,26 @@ SEARCHES: dict[str, tuple[Any, dict[str, list[Any]], Any]] = {
     "bernoulli bayes": (BernoulliNB(), ALPHAS, digits),
     "complement bayes": (ComplementNB(), ALPHAS, digits),
     "categorical bayes": (CategoricalNB(min_categories=3), ALPHAS, coarse),
+    **{
+        f"ridge by {solver} on {data.__name__}": (Ridge(solver=solver), HELD_BACK, data)
+        for solver in ("auto", "svd", "cholesky")
+        for data in (diabetes, two_targets, wide, by_columns, single_precision)
+    },
+    "ridge without intercept": (Ridge(fit_intercept=False), HELD_BACK, diabetes),
+    "ridge classifier": (RidgeClassifier(), HELD_BACK, iris),
+    "ridge classifier, two classes": (RidgeClassifier(solver="svd"), HELD_BACK, cancer),
+    "scaled, then ridge": (steps(StandardScaler(), Ridge()), {"b__alpha": HELD_BACK["alpha"]}, diabetes),
+    "quadratic discriminant": (QuadraticDiscriminantAnalysis(), {"reg_param": [0.1, 0.0, 0.5, 1]}, iris),
+    "xgboost": (xgboost.XGBClassifier(random_state=0, verbosity=0), COUNTS, iris),
+    "xgboost, sampled": (xgboost.XGBClassifier(random_state=0, verbosity=0, subsample=0.7), COUNTS, cancer),
+    "xgboost, two targets": (xgboost.XGBRegressor(random_state=0, verbosity=0), COUNTS, two_targets),
+    "lightgbm": (lightgbm.LGBMClassifier(random_state=0, verbose=-1), COUNTS, iris),
+    "lightgbm, sampled": (
+        lightgbm.LGBMClassifier(random_state=0, verbose=-1, subsample=0.7, subsample_freq=1),
+        COUNTS,
+        cancer,
+    ),
+    "lightgbm, regression": (lightgbm.LGBMRegressor(random_state=0, verbose=-1), COUNTS, diabetes),
     "scaled, then components, then vectors": (
         steps(StandardScaler(), PCA(svd_solver="full"), SVC()),
         {"b__n_components": [1, 4, 3], "c__C": [1.0, 10.0], "c__gamma": [0.1, 0.01]},

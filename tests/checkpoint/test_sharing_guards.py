@@ -11,13 +11,16 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pytest
+import xgboost
 from sharing_cases import digits, iris, steps
 from sharing_child import search as slow_search
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -26,8 +29,8 @@ from sklearn.ensemble import (
     IsolationForest,
     RandomForestClassifier,
 )
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import check_scoring
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
@@ -71,7 +74,7 @@ def planned(
     """The plan for some splits of a grid."""
     X, y = iris()
     splits = [(np.arange(100), np.arange(100, 150)), (np.arange(50, 150), np.arange(50))][:split_count]
-    common = {"X": X, "y": y, "scorer": check_scoring(estimator, scoring="accuracy", allow_none=False), **more}
+    common = {"X": X, "y": y, "scorer": get_scorer("accuracy"), **more}
     arguments = [
         {**common, "estimator": estimator, "parameters": parameters, "train": train, "test": test}
         for parameters in ParameterGrid(grid)
@@ -111,6 +114,14 @@ PLAIN: dict[str, tuple[Any, dict[str, list[Any]]]] = {
     "a last step that draws": (steps(StandardScaler(), DecisionTreeClassifier()), {"b__max_depth": [1, 2]}),
     "cached steps": (steps(StandardScaler(), SVC()).set_params(memory="nowhere"), {"b__C": [1.0, 2.0]}),
     "steps that tell": (steps(StandardScaler(), SVC()).set_params(verbose=True), {"b__C": [1.0, 2.0]}),
+    "ridge by steps": (Ridge(solver="sag", random_state=0), {"alpha": [1.0, 2.0]}),
+    "ridge of positive weights": (Ridge(positive=True), {"alpha": [1.0, 2.0]}),
+    "weights of classes": (RidgeClassifier(class_weight="balanced"), {"alpha": [1.0, 2.0]}),
+    "shrunken discriminant": (QuadraticDiscriminantAnalysis(store_covariance=True), {"reg_param": [0.1, 0.2]}),
+    "xgboost that stops early": (xgboost.XGBClassifier(random_state=0, early_stopping_rounds=2, verbosity=0), COUNTS),
+    "xgboost that drops trees": (xgboost.XGBClassifier(random_state=0, booster="dart", verbosity=0), COUNTS),
+    "lightgbm that stops early": (lightgbm.LGBMClassifier(random_state=0, early_stopping_round=2), COUNTS),
+    "lightgbm that drops trees": (lightgbm.LGBMClassifier(random_state=0, boosting_type="dart"), COUNTS),
     "different first steps": (steps(StandardScaler(), SVC()), {"a__with_mean": [True, False]}),
 }
 

@@ -95,11 +95,14 @@ _QUIET: dict[str, Callable[[Any], bool]] = {
     "sklearn.linear_model._logistic.LogisticRegression": lambda one: (
         one.solver in ("lbfgs", "newton-cg", "newton-cholesky")
     ),
-    "sklearn.linear_model._ridge.Ridge": lambda one: one.solver in ("svd", "cholesky"),
-    "sklearn.linear_model._ridge.RidgeClassifier": lambda one: one.solver in ("svd", "cholesky"),
+    "sklearn.linear_model._ridge.Ridge": lambda one: one.solver not in ("sag", "saga"),
+    "sklearn.linear_model._ridge.RidgeClassifier": lambda one: one.solver not in ("sag", "saga"),
     "sklearn.linear_model._coordinate_descent.Lasso": lambda one: one.selection == "cyclic",
     "sklearn.linear_model._coordinate_descent.ElasticNet": lambda one: one.selection == "cyclic",
 }
+
+#: Modules of the libraries whose estimators do as they say.
+_KNOWN = ("sklearn.", "xgboost.sklearn", "lightgbm.sklearn")
 
 #: Parameters that let an estimator work in place on its input.
 _IN_PLACE = frozenset({"copy", "copy_X", "copy_x", "copy_X_train"})
@@ -107,7 +110,7 @@ _IN_PLACE = frozenset({"copy", "copy_X", "copy_x", "copy_X_train"})
 
 def is_repeatable(estimator: Any) -> bool:
     """Whether fitting twice gives the same twice and leaves the input as it is; with all that is inside."""
-    if not hasattr(estimator, "get_params") or not type(estimator).__module__.startswith("sklearn."):
+    if not hasattr(estimator, "get_params") or not type(estimator).__module__.startswith(_KNOWN):
         return False
     if getattr(estimator, "_skl_callbacks", None):
         return False

@@ -12,6 +12,8 @@ from keepfit.checkpoint.sharing.case import Case
 from keepfit.checkpoint.sharing.checking import Trust
 from keepfit.checkpoint.sharing.forests_seam import AdaBoost, Bagging, Forest, IsolationForest
 from keepfit.checkpoint.sharing.group import Arrival, Group, Level, Member, evaluate_group, unfitted
+from keepfit.checkpoint.sharing.iterations_seam import LightGBM, XGBoost
+from keepfit.checkpoint.sharing.linear_seam import QuadraticDiscriminant, Ridge
 from keepfit.checkpoint.sharing.neighbours_seam import Neighbours
 from keepfit.checkpoint.sharing.transformers_seam import PCA, SelectKBest, SelectPercentile
 from keepfit.checkpoint.sharing.trees_seam import Tree
@@ -44,7 +46,14 @@ CASES: dict[str, Case] = {
     "sklearn.naive_bayes.BernoulliNB": DiscreteNaiveBayes(),
     "sklearn.naive_bayes.ComplementNB": DiscreteNaiveBayes(),
     "sklearn.naive_bayes.CategoricalNB": DiscreteNaiveBayes(),
+    "sklearn.linear_model._ridge.Ridge": Ridge(),
+    "sklearn.linear_model._ridge.RidgeClassifier": Ridge(),
+    "sklearn.discriminant_analysis.QuadraticDiscriminantAnalysis": QuadraticDiscriminant(),
     "sklearn.decomposition._pca.PCA": PCA(),
     "sklearn.feature_selection._univariate_selection.SelectKBest": SelectKBest(),
     "sklearn.feature_selection._univariate_selection.SelectPercentile": SelectPercentile(),
+    "xgboost.sklearn.XGBClassifier": XGBoost(),
+    "xgboost.sklearn.XGBRegressor": XGBoost(),
+    "lightgbm.sklearn.LGBMClassifier": LightGBM(),
+    "lightgbm.sklearn.LGBMRegressor": LightGBM(),
 }
