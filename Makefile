@@ -10,7 +10,7 @@ PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint tests sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
-.PHONY: bench-search tables clean
+.PHONY: bench-search ecosystem tables clean
 
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
@@ -20,6 +20,7 @@ help:
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
 	@echo "make fuzz-parsers      coverage-guided fuzzing of the parsers of files and pickles, for ten minutes (atheris)"
 	@echo "make compare-scanners  verdicts on hostile and harmless pickles beside those of scanners, installed for it"
+	@echo "make ecosystem         MLflow and MLServer with models kept here, each in an environment of its own"
 	@echo "make bench             dump, load and size beside pickle, joblib and skops"
 	@echo "make bench-validation  what validation costs of the time to load"
 	@echo "make bench-checkpoint  what checkpoint costs per task"
@@ -95,6 +96,17 @@ $(SCANNERS)/ready: $(VENV)/test-ready
 
 compare-scanners: $(SCANNERS)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/hostile_table.py --scanners $(SCANNERS)/bin
+
+# What these two need does not go together, nor with what the other tests need.
+.venv-%/ready: pyproject.toml
+	@echo "installing keepfit and $* into .venv-$* ..."
+	@$(PYTHON) -m venv --without-pip .venv-$*
+	@$(PYTHON) -m pip --python .venv-$*/bin/python install --quiet --disable-pip-version-check -e '.[$*]' 'pytest>=8'
+	@touch $@
+
+ecosystem: .venv-mlflow/ready .venv-mlserver/ready
+	.venv-mlflow/bin/python -m pytest -q -o filterwarnings=default tests/test_mlflow.py
+	.venv-mlserver/bin/python -m pytest -q -o filterwarnings=default tests/test_mlserver.py
 
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/persistence.py

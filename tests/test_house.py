@@ -45,6 +45,9 @@ RANKS = {
     "search": 7,
     "serve": 7,
     "cli": 8,
+    "hub": 8,
+    "mlflow": 8,
+    "mlserver": 8,
 }
 ROOM_OF_MODULE = {
     "conversion": "persistence",
