@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
@@ -188,3 +189,13 @@ def test_the_endpoint_of_the_environment_is_used(hub, model, tmp_path):
     environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.stdout == "LogisticRegression\n", done.stderr
+
+
+def test_the_example_in_the_documentation_runs(hub, model, tmp_path):
+    text = (Path(__file__).parent.parent / "docs" / "ecosystem.md").read_text()
+    code = text.partition("## Hugging Face Hub")[2].partition("```python\n")[2].partition("```")[0]
+    keepfit.dump(model, tmp_path / "model.safetensors")
+    code = f"import keepfit\nmodel = keepfit.load({str(tmp_path / 'model.safetensors')!r})\n{code}\nprint(model)"
+    environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path), "HF_TOKEN": TOKEN}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout == "LogisticRegression(max_iter=1000)\n", done.stderr

@@ -168,3 +168,10 @@ def patiently(ask, server):
             assert server.poll() is None, "the server has ended"
             assert time.monotonic() < deadline
             time.sleep(0.5)
+
+
+def test_the_example_in_the_documentation_runs():
+    text = (Path(__file__).parent.parent / "docs" / "ecosystem.md").read_text()
+    code = text.partition("## MLflow")[2].partition("```python\n")[2].partition("```")[0]
+    exec(code, {})
+    assert Path("iris-model/MLmodel").is_file()

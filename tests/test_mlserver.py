@@ -27,6 +27,10 @@ import keepfit
 
 pytest.importorskip("mlserver", reason="MLServer is not installed here; make ecosystem runs this")
 
+#: As the documentation has them.
+SETTINGS = json.loads(
+    (Path(__file__).parent.parent / "docs" / "ecosystem.md").read_text().partition("```json\n")[2].partition("```")[0]
+)
 X, y = load_iris(return_X_y=True)
 NAMES = load_iris().target_names[y]
 TEXTS = ["good nice", "bad awful"] * 4
@@ -53,15 +57,7 @@ def server(tmp_path_factory):
     for name, model in MODELS.items():
         (folder / name).mkdir()
         keepfit.dump(model, folder / name / "model.safetensors")
-        (folder / name / "model-settings.json").write_text(
-            json.dumps(
-                {
-                    "name": name,
-                    "implementation": "keepfit.mlserver.KeepfitRuntime",
-                    "parameters": {"uri": "./model.safetensors" if name == "iris" else ".", "version": "v1"},
-                }
-            )
-        )
+        (folder / name / "model-settings.json").write_text(json.dumps(SETTINGS | {"name": name}))
     command = [Path(sys.executable).parent / "mlserver", "start", folder]
     with subprocess.Popen(command, start_new_session=True, cwd=folder) as process:
         try:
