@@ -45,7 +45,7 @@ def in_child(work: Callable[[], Any], *, is_jailed: bool = True, keep: tuple[int
 
 
 def test_a_jail_on_this_machine_is_strong_and_all_that_it_is_made_of_is_in_force() -> None:
-    found = jail.probe(MEMORY_BYTES)
+    found = jail.probe()
     assert found.is_strong
     assert found.no_new_privileges
     assert found.seccomp

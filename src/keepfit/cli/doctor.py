@@ -60,8 +60,8 @@ class _Finding:
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
 def command(context: click.Context, store: str | None, as_json: bool) -> None:
-    """Check the installation: versions, extras, threads, room on the disk; and STORE, if one is given."""
-    findings = [*_releases(), *_extras(), *_threads(), *_places(), *(_store(store) if store else ())]
+    """Check the installation: versions, extras, jails, threads, room on the disk; and STORE, if one is given."""
+    findings = [*_releases(), *_extras(), *_serving(), *_threads(), *_places(), *(_store(store) if store else ())]
     if as_json:
         write_json([asdict(finding) for finding in findings])
     else:
@@ -99,6 +99,32 @@ def _extras() -> Iterator[_Finding]:
             yield _Finding("extras", "ok", name, release)
         else:
             yield _Finding("extras", "-", name, f"not installed; pip install {package}")
+
+
+def _serving() -> Iterator[_Finding]:
+    """What would hold a stranger's model that `keepfit serve` runs: found out by trying to get out of a jail."""
+    from keepfit.serve.jail import probe
+
+    found = probe()
+    lacking = [
+        *(["resource limits"] if not found.rlimits else []),
+        *(["no new privileges"] if not found.no_new_privileges else []),
+        *(["Landlock"] if not found.landlock_abi else []),
+        *(["seccomp"] if not found.seccomp else []),
+        *(f"what it keeps from models to {escape}" for escape in found.escapes),
+    ]
+    if found.is_strong:
+        yield _Finding("serving", "ok", "jails", "strong: nothing gets out")
+    else:
+        yield _Finding("serving", "note", "jails", f"weak, for want of {', '.join(lacking)}: uploads are refused")
+    yield _Finding("serving", "ok" if found.rlimits else "-", "limits", ", ".join(found.rlimits) or "none")
+    yield _Finding("serving", "ok" if found.no_new_privileges else "-", "no new privileges", _yes(found.no_new_privileges))
+    yield _Finding("serving", "ok" if found.landlock_abi else "-", "Landlock", f"ABI {found.landlock_abi}" if found.landlock_abi else "no")
+    yield _Finding("serving", "ok" if found.seccomp else "-", "seccomp", _yes(found.seccomp))
+
+
+def _yes(holds: bool) -> str:
+    return "yes" if holds else "no"
 
 
 def _threads() -> Iterator[_Finding]:

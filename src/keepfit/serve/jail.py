@@ -21,6 +21,7 @@ import signal
 import socket
 import struct
 import sys
+import warnings
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -103,8 +104,13 @@ def close_jail(memory_bytes: int, *, keep: tuple[int, ...]) -> Isolation:
     return Isolation(limited, no_new_privileges, landlock_abi, _filter_system_calls())
 
 
-def probe(memory_bytes: int) -> Isolation:
+def probe(memory_bytes: int = 1 << 30) -> Isolation:
     """Close a jail around a child of this process and find out what holds it.
+
+    Parameters
+    ----------
+    memory_bytes : int, default=2**30
+        As for `close_jail`.
 
     Returns
     -------
@@ -112,7 +118,9 @@ def probe(memory_bytes: int) -> Isolation:
         Nothing, if the child did not live to tell.
     """
     reading, writing = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: those of libraries, which are idle
+        child = os.fork()
     if child == 0:
         try:
             found = close_jail(memory_bytes, keep=(writing,))

@@ -21,7 +21,6 @@ from keepfit.serve.messages import Awake, Kill, Receiver, Spawn, ToZygote, send
 __all__ = ["main"]
 
 _FRAME_BYTES_MAX = 1 << 16
-_PROBE_BYTES = 1 << 30
 
 _decoder = msgspec.msgpack.Decoder(ToZygote)
 
@@ -33,7 +32,7 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(arguments[0]))
     preload(arguments[1:])
-    send(control, Awake(jail.probe(_PROBE_BYTES)))
+    send(control, Awake(jail.probe()))
     _Zygote(control).run()
 
 
