@@ -182,6 +182,13 @@ def test_doctor_tells_versions_extras_threads_and_the_store(run, store):
     assert found[f"store {store}", "models"].startswith("2, in 3 versions")
 
 
+def test_doctor_tells_what_would_hold_a_model_of_a_stranger(run):
+    found = {one["what"]: one for one in json.loads(run("doctor", "--json").stdout) if one["part"] == "serving"}
+    assert found["jails"]["mark"] == "ok"
+    assert found["Landlock"]["detail"].startswith("ABI ")
+    assert found["seccomp"]["detail"] == "yes"
+
+
 def test_doctor_fails_on_what_is_no_store(run, csv):
     result = run("doctor", csv)
     assert result.exit_code == 1

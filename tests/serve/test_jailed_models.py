@@ -7,10 +7,10 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import battery
 import numpy as np
 from pools import Shared, call, load, logistic, values
 
+import battery
 import keepfit
 from keepfit.errors import KeepfitError
 from keepfit.serve.messages import Call

@@ -106,25 +106,19 @@ def _serving() -> Iterator[_Finding]:
     from keepfit.serve.jail import probe
 
     found = probe()
-    lacking = [
-        *(["resource limits"] if not found.rlimits else []),
-        *(["no new privileges"] if not found.no_new_privileges else []),
-        *(["Landlock"] if not found.landlock_abi else []),
-        *(["seccomp"] if not found.seccomp else []),
-        *(f"what it keeps from models to {escape}" for escape in found.escapes),
-    ]
+    walls = {
+        "limits": ", ".join(found.rlimits),
+        "no new privileges": "yes" if found.no_new_privileges else "",
+        "Landlock": f"ABI {found.landlock_abi}" if found.landlock_abi else "",
+        "seccomp": "yes" if found.seccomp else "",
+    }
     if found.is_strong:
-        yield _Finding("serving", "ok", "jails", "strong: nothing gets out")
+        yield _Finding("serving", "ok", "jails", "strong: of what must not be, nothing could be done in one")
     else:
-        yield _Finding("serving", "note", "jails", f"weak, for want of {', '.join(lacking)}: uploads are refused")
-    yield _Finding("serving", "ok" if found.rlimits else "-", "limits", ", ".join(found.rlimits) or "none")
-    yield _Finding("serving", "ok" if found.no_new_privileges else "-", "no new privileges", _yes(found.no_new_privileges))
-    yield _Finding("serving", "ok" if found.landlock_abi else "-", "Landlock", f"ABI {found.landlock_abi}" if found.landlock_abi else "no")
-    yield _Finding("serving", "ok" if found.seccomp else "-", "seccomp", _yes(found.seccomp))
-
-
-def _yes(holds: bool) -> str:
-    return "yes" if holds else "no"
+        escapes = f" (a model could {', '.join(found.escapes)})" if found.escapes else ""
+        yield _Finding("serving", "note", "jails", f"weak{escapes}; models of strangers are refused")
+    for name, detail in walls.items():
+        yield _Finding("serving", "ok" if detail else "-", name, detail or "not on this machine")
 
 
 def _threads() -> Iterator[_Finding]:

@@ -81,7 +81,16 @@ class Zygote:
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter, and modules that the operator named
-                [sys.executable, "-P", "-W", "ignore::DeprecationWarning", "-m", "keepfit.serve.zygote", str(theirs.fileno()), *self._imports],
+                [
+                    sys.executable,
+                    "-P",
+                    "-W",
+                    "ignore::DeprecationWarning",
+                    "-m",
+                    "keepfit.serve.zygote",
+                    str(theirs.fileno()),
+                    *self._imports,
+                ],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, **_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
