@@ -68,7 +68,7 @@ def guarded(place: Place) -> Iterator[Any]:
         yield found
 
 
-from pools import SETTINGS, Shared, until  # noqa: E402
+from pools import SETTINGS, Shared, pids, until  # noqa: E402
 
 from keepfit.serve.pool import Pool, PoolSettings  # noqa: E402
 
@@ -89,6 +89,6 @@ def shared(shared_pool: Shared) -> Iterator[Shared]:
     pool = shared_pool.pool
     for key in list(pool._crew_of):
         shared_pool.run(pool.unload(key))
-    shared_pool.run(until(lambda: pool.figures().workers == 2))
+    shared_pool.run(until(lambda: pool.figures().workers == 2 == len(pids(pool))))
     figures = pool.figures()
     assert (figures.models, figures.queued, figures.running) == (0, 0, 0)
