@@ -280,7 +280,7 @@ def test_loading_and_unloading_a_thousand_times_leaks_no_descriptor_and_no_memor
     rows = np.random.default_rng(0).normal(size=(40_000, 4))
     files = [
         file_of(KNeighborsRegressor(algorithm="brute").fit(rows, rows)),
-        *[file_of(logistic())] * 9,
+        *[file_of(logistic())] * 19,
     ]  # one is mapped
 
     def sizes() -> list[int]:
