@@ -25,7 +25,7 @@ from keepfit.serve.errors import OverloadedError, RequestError, UnavailableError
 from keepfit.serve.limits import HttpLimits
 from keepfit.serve.logs import configure_logging
 from keepfit.serve.messages import Answer, Call
-from keepfit.serve.pool import PoolFigures
+from keepfit.serve.pool import Pool, PoolFigures, PoolSettings
 from keepfit.serve.predicting import Served
 from keepfit.serve.repository import Repository
 from keepfit.serve.signature import Signature
@@ -73,20 +73,24 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("place")
     parser.add_argument("--tokens", action="store_true")
+    parser.add_argument("--workers", type=int, default=0, help="0 to predict in the server's process")
     parser.add_argument("--limits", type=json.loads, default={})
     chosen = parser.parse_args()
     limits = HttpLimits(**chosen.limits)
     configure_logging()
 
     async def run() -> None:
-        pool = PredictingPool()
+        pool: Any = PredictingPool()
+        if chosen.workers:
+            pool = Pool(PoolSettings(workers=chosen.workers))
+            await pool.start()
         store = Store(chosen.place)
-        repository = Repository(store, pool)  # type: ignore[arg-type]
+        repository = Repository(store, pool)
         await repository.start()
         await repository.refresh()
         tokens = Tokens(store) if chosen.tokens else None
-        uploads = Uploads(store, pool, repository) if chosen.tokens else None  # type: ignore[arg-type]
-        app = App(pool, repository, tokens=tokens, uploads=uploads, store=store, limits=limits)  # type: ignore[arg-type]
+        uploads = Uploads(store, pool, repository) if chosen.tokens else None
+        app = App(pool, repository, tokens=tokens, uploads=uploads, store=store, limits=limits)
         config = uvicorn.Config(
             app,
             host="127.0.0.1",
@@ -103,6 +107,8 @@ def main() -> None:
         socket.listen()  # who reads the port may connect at once
         print(socket.getsockname()[1], flush=True)
         await uvicorn.Server(config).serve(sockets=[socket])
+        if chosen.workers:
+            await pool.stop(2.0)
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run())

@@ -169,7 +169,7 @@ class App:
         self.metrics.count(note.status)
         entry = note.entry
         if entry is not None:
-            self.metrics.count_prediction(entry.name, note.status, duration_s, note.cpu_s)
+            self.metrics.count_prediction(entry.name, entry.version, note.status, duration_s, note.cpu_s)
         if access_log.stream is None:
             return
         client = scope.get("client")

@@ -46,7 +46,7 @@ def tensor_of_json(name: str, datatype: str, shape: tuple[int, ...], data: msgsp
     if datatype != "BYTES" and datatype not in DATATYPES:
         raise RequestError(f"{name!r} has the datatype {datatype[:20]!r}; known are BYTES, {', '.join(DATATYPES)}")
     depth = _depth(data)
-    if depth != 1 and depth != len(shape):
+    if depth != 1 and (depth == 0 or depth != len(shape)):
         raise RequestError(
             f"the data of {name!r} is nested {depth} deep; it has to be one list, or nested as the shape {list(shape)}"
         )

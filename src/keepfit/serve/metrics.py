@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -13,13 +14,30 @@ from prometheus_client.registry import Collector
 if TYPE_CHECKING:
     from keepfit.serve.pool import PoolFigures
 
-__all__ = ["CONTENT_TYPE", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Metrics", "Statistics"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _MODELS_MAX = 1000
 _OTHERS = "(others)"
+
+
+@dataclass
+class Statistics:
+    """Requests for one version of a model.
+
+    Attributes
+    ----------
+    successes, failures : int
+    success_s, failure_s : float
+        How long they took, all together.
+    """
+
+    successes: int = 0
+    failures: int = 0
+    success_s: float = 0.0
+    failure_s: float = 0.0
 
 
 class Metrics:
@@ -57,6 +75,7 @@ class Metrics:
         self._by_status: dict[int, Counter] = {}
         self._by_model: dict[str, tuple[Histogram, Counter]] = {}
         self._by_both: dict[tuple[str, int], Counter] = {}
+        self._statistics: dict[tuple[str, str], Statistics] = {}
 
     def count(self, status: int) -> None:
         """Note a request, of whatever kind."""
@@ -65,8 +84,19 @@ class Metrics:
             counter = self._by_status[status] = self._requests.labels(str(status))
         counter.inc()
 
-    def count_prediction(self, model: str, status: int, duration_s: float, cpu_s: float) -> None:
+    def count_prediction(self, model: str, version: str, status: int, duration_s: float, cpu_s: float) -> None:
         """Note a request for a prediction of a model that there is."""
+        statistics = self._statistics.get((model, version))
+        if statistics is None:
+            if len(self._statistics) >= _MODELS_MAX:
+                del self._statistics[next(iter(self._statistics))]
+            statistics = self._statistics[model, version] = Statistics()
+        if status < 400:
+            statistics.successes += 1
+            statistics.success_s += duration_s
+        else:
+            statistics.failures += 1
+            statistics.failure_s += duration_s
         found = self._by_model.get(model)
         if found is None:
             if len(self._by_model) >= _MODELS_MAX:  # names of uploaded models come and go without end
@@ -80,6 +110,10 @@ class Metrics:
         if counter is None:
             counter = self._by_both[model, status] = self._predictions.labels(model, str(status))
         counter.inc()
+
+    def statistics(self, model: str, version: str) -> Statistics:
+        """What was counted of a version of a model."""
+        return self._statistics.get((model, version), Statistics())
 
     def text(self) -> bytes:
         """All of it as Prometheus reads it."""

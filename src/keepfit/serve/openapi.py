@@ -39,6 +39,10 @@ def _object(required: str = "", **properties: Any) -> dict[str, Any]:
     return found
 
 
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
 def _list(of: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"type": "array", "items": of, **more}
 
@@ -53,7 +57,7 @@ _SHORT = {"type": "string", "maxLength": 256}
 def _tensor_schemas() -> dict[str, Any]:
     tensor = {"name": _TEXT, "datatype": {"type": "string", "enum": _DATATYPES}, "shape": _list(_WHOLE)}
     size = {"description": "Bytes of this tensor after the JSON, in place of data.", **_SIZE}
-    sized = _object(binary_data_size=size)
+    sized = _object(binary_data_size=_or_null(size))
     shape = _list(_SIZE, maxItems=8)
     return {
         "Field": _object("name datatype shape", **tensor),
@@ -64,19 +68,23 @@ def _tensor_schemas() -> dict[str, Any]:
         },
         "Input": _object(
             "name datatype shape",
-            **(tensor | {"name": _SHORT, "shape": shape, "data": _reference("Data"), "parameters": sized}),
+            **(tensor | {"name": _SHORT, "shape": shape, "data": _reference("Data"), "parameters": _or_null(sized)}),
         ),
         "Wanted": _object(
             "name",
             name=_SHORT,
-            parameters=_object(binary_data=_TRUTH, classification={"type": "integer", "minimum": 0, "maximum": 10**6}),
+            parameters=_or_null(
+                _object(
+                    binary_data=_or_null(_TRUTH), classification={"type": "integer", "minimum": 0, "maximum": 10**6}
+                )
+            ),
         ),
         "InferenceRequest": _object(
             "inputs",
-            id=_SHORT,
-            parameters=_object(binary_data_output=_TRUTH),
+            id=_or_null(_SHORT),
+            parameters=_or_null(_object(binary_data_output=_TRUTH)),
             inputs=_list(_reference("Input"), minItems=1, maxItems=4096),
-            outputs=_list(_reference("Wanted"), maxItems=16),
+            outputs=_or_null(_list(_reference("Wanted"), maxItems=16)),
         ),
         "Output": _object("name datatype shape", **tensor, data=_reference("Data"), parameters=sized),
         "InferenceResponse": _object(
@@ -105,6 +113,7 @@ def _schemas() -> dict[str, Any]:
             properties={"type": "object", "additionalProperties": _TEXT},
         ),
         "Config": _object("name platform backend input output", name=_TEXT, platform=_TEXT, backend=_TEXT),
+        "Statistics": _object("model_stats", model_stats=_list(_object("name version", name=_TEXT, version=_TEXT))),
         "Entry": _object(
             "name version state reason",
             name=_TEXT,
@@ -116,7 +125,7 @@ def _schemas() -> dict[str, Any]:
         "IndexRequest": _object(ready={"description": "Only models that are ready.", **_TRUTH}),
         "LoadRequest": _object(
             parameters={
-                "type": "object",
+                "type": ["object", "null"],
                 "description": "file:NAME with the base64 of a keepfit file uploads it; other members are tolerated.",
             }
         ),
@@ -186,6 +195,7 @@ def _of_models() -> dict[str, Any]:
         found[path] = get(f"model{of}Metadata", "What a model takes and gives.", "Model")
         found[f"{path}/ready"] = get(f"model{of}Ready", "Whether a model can answer.", "Ready")
         found[f"{path}/config"] = get(f"model{of}Config", "The model's configuration, as Triton has it.", "Config")
+        found[f"{path}/stats"] = get(f"model{of}Statistics", "Requests so far for a model.", "Statistics")
         found[f"{path}/infer"] = {
             "post": _operation(
                 f"model{of}Infer",
@@ -270,6 +280,9 @@ def _of_server() -> dict[str, Any]:
             "get": _operation(
                 "serverReady", "Whether all models are loaded.", _content("Ready"), errors="503", is_open=True
             )
+        },
+        "/v2/models/stats": {
+            "get": _operation("statistics", "Requests so far for all models.", _content("Statistics"))
         },
         "/api/models": {
             "get": _operation("models", "All that is known of the models.", _content(_list(_reference("Described"))))

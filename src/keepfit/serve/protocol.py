@@ -186,7 +186,7 @@ def _check_form(one: _Input, limits: HttpLimits) -> None:
     if len(one.shape) > limits.dimensions:
         raise RequestError(f"{one.name!r} has {len(one.shape)} dimensions; at most {limits.dimensions} are taken")
     if math.prod([size for size in one.shape if size]) > limits.elements:
-        raise RequestError(f"{one.name!r} is said to be larger than {limits.elements:,} elements", status=413)
+        raise RequestError(f"{one.name!r} is said to be larger than {limits.elements:,} elements")
 
 
 def _check_wanted(wanted: list[_Wanted], limits: HttpLimits) -> None:

@@ -61,12 +61,14 @@ def _protocol_of(app: App) -> list[Route]:
         Route("/v2", routes.server),
         Route("/v2/health/live", routes.live),
         Route("/v2/health/ready", routes.ready),
+        Route("/v2/models/stats", routes.statistics),
     ]
     for path in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
         found += [
             Route(path, routes.model),
             Route(f"{path}/ready", routes.model_ready),
             Route(f"{path}/config", routes.model_config),
+            Route(f"{path}/stats", routes.model_statistics),
             Route(f"{path}/infer", _elsewhere, methods=["POST"]),
         ]
     return found
@@ -136,6 +138,26 @@ class _Protocol:
                 "output": [_config(field) for field in signature.outputs],
             }
         )
+
+    async def statistics(self, request: Request) -> Response:
+        entries = self._app.access.entries(grant_of(self._app, request.scope))
+        return json_response({"model_stats": [self._counted(entry) for entry in entries]})
+
+    async def model_statistics(self, request: Request) -> Response:
+        return json_response({"model_stats": [self._counted(await self._entry(request))]})
+
+    def _counted(self, entry: ModelEntry) -> dict[str, Any]:
+        found = self._app.metrics.statistics(entry.name, entry.version)
+        return {
+            "name": entry.name,
+            "version": entry.version,
+            "inference_count": found.successes,
+            "execution_count": found.successes,
+            "inference_stats": {
+                "success": {"count": found.successes, "ns": round(found.success_s * 1e9)},
+                "fail": {"count": found.failures, "ns": round(found.failure_s * 1e9)},
+            },
+        }
 
     async def _entry(self, request: Request) -> ModelEntry:
         grant = grant_of(self._app, request.scope)

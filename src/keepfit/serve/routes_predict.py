@@ -70,7 +70,7 @@ class _Prediction:
 
 
 def _outputs(request: Request) -> tuple[str, ...]:
-    named = [name.strip() for value in request.query_params.getlist("output") for name in value.split(",")]
+    named = [name for value in request.query_params.getlist("output") for name in value.split(",") if name]
     if len(set(named)) < len(named):
         raise RequestError("an output is named twice")
     return tuple(named)

@@ -93,7 +93,9 @@ class _Repository:
     async def unload(self, request: Request) -> Response:
         grant = grant_of(self._app, request.scope, Role.UPLOAD)
         name: str = request.path_params["name"]
-        await self._app.bodies.read(dict(request.scope["headers"]), request.receive)  # its parameters are tolerated
+        body = await self._app.bodies.read(dict(request.scope["headers"]), request.receive)
+        if body.strip():
+            _parsed(body, dict[str, msgspec.Raw])  # its parameters are tolerated
         self._check_owner(grant, name)
         await self._app.repository.unload(name)
         return json_response({"name": name, "state": "UNAVAILABLE", "reason": "it was unloaded"})
