@@ -183,7 +183,10 @@ class Server:
             uploads = Uploads(settings.place, self._pool, self._repository, limits=limits, converts=settings.converts)
         self._repository.serves_tenants = self._pool.isolation().is_strong or settings.allow_weak_isolation
         await self._repository.start()
-        return App(self._pool, self._repository, tokens=self._tokens, uploads=uploads, limits=settings.http)
+        store = settings.place if isinstance(settings.place, Store) else None
+        return App(
+            self._pool, self._repository, tokens=self._tokens, uploads=uploads, store=store, limits=settings.http
+        )
 
     async def _serve(self, http: uvicorn.Server, app: App, sock: socket.socket) -> None:
         looking = asyncio.create_task(self._look())
