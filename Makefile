@@ -24,6 +24,7 @@ help:
 	@echo "make bench             dump, load and size beside pickle, joblib and skops"
 	@echo "make bench-validation  what validation costs of the time to load"
 	@echo "make bench-checkpoint  what checkpoint costs per task"
+	@echo "make bench-fast        one-row predictions: scikit-learn's own, the fast way, from tensor to tensor"
 	@echo "make bench-search      what sharing work saves in searches"
 	@echo "make tables            write the tables of scikit-learn's classes for the installed release"
 	@echo "make clean             remove .venv and caches"
@@ -119,6 +120,10 @@ bench-checkpoint: $(VENV)/bench-ready
 
 bench-search: $(VENV)/bench-ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/shared_work.py
+
+.PHONY: bench-fast
+bench-fast: $(VENV)/test-ready
+	OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/python benchmarks/fast_paths.py
 
 tables: $(VENV)/test-ready
 	$(BIN)/python scripts/make_tables.py

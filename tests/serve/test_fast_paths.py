@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 from sklearn import config_context
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification
 from sklearn.decomposition import PCA, TruncatedSVD
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
@@ -40,11 +42,22 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, Normalizer, RobustScaler, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    Normalizer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
 from sklearn.svm import SVC, SVR, LinearSVC, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTreeClassifier
 
-from keepfit.serve.fast import prepare
+from keepfit.serve.columns import layout_of
+from keepfit.serve.fast import prepare, trees_seam
+from keepfit.serve.inputs import Inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -124,6 +137,9 @@ MODELS: list[tuple[Any, tuple[str, ...], str]] = [
     (make_pipeline(StandardScaler(), LogisticRegression()), (TEXT,), "predict predict_proba decision_function"),
     (make_pipeline(SimpleImputer(), StandardScaler(), PCA(3), SVC()), (MULTICLASS,), "predict"),
     (make_pipeline(SelectKBest(k=3), "passthrough", RandomForestClassifier(5)), (BINARY,), "predict predict_proba"),
+    (make_pipeline(SelectKBest(k=3), RandomForestRegressor(5)), ONE, "predict"),
+    (make_pipeline(SelectKBest(k=3), SVC()), (BINARY,), "predict decision_function"),
+    (make_pipeline(SelectKBest(k=3), KNeighborsClassifier(algorithm="brute")), (BINARY,), "predict"),
     (make_pipeline(RobustScaler(), MinMaxScaler()), ONE, "transform"),
     (GridSearchCV(make_pipeline(StandardScaler(), Ridge()), {}, cv=2), ONE, "predict"),
 ]
@@ -150,6 +166,7 @@ def odd_inputs() -> dict[str, Any]:
         "rows": X,
         "one row": X[:1].copy(),
         "no rows": X[:0],
+        "a hundred rows": rng.normal(size=(100, WIDTH)),
         "many rows": rng.normal(size=(1500, WIDTH)),
         "too few columns": X[:, :-1].copy(),
         "too many columns": np.c_[X, X],
@@ -208,8 +225,14 @@ def fit(estimator: Any, target: str) -> Any:
     return estimator.fit(*data(target))
 
 
-def refuse(X: Any) -> Any:
-    raise AssertionError("the stock method was called")
+class Counted:
+    """What is given to a model's own methods, counted."""
+
+    calls = 0
+
+    def __call__(self, X: Any) -> Any:
+        self.calls += 1
+        return X
 
 
 @pytest.mark.parametrize(("estimator", "target", "method"), fitted())
@@ -233,12 +256,23 @@ def test_the_fast_way_is_equal_to_the_bit_on_every_input(estimator: Any, target:
 
 @pytest.mark.parametrize(("estimator", "target", "method"), fitted())
 def test_ordinary_rows_do_not_come_to_the_stock_method(estimator: Any, target: str, method: str) -> None:
-    fast = prepare(fit(estimator, target), method, refuse)
+    counted = Counted()
+    fast = prepare(fit(estimator, target), method, counted)
     assert fast is not None
+    counted.calls = 0
     for X in (ODD_INPUTS["rows"], ODD_INPUTS["one row"]):
         before = X.copy()
         assert len(fast(X)) in (len(X), 2)  # a list of two outputs where there are several
         assert np.array_equal(X, before)
+    assert counted.calls == 0
+
+
+def test_a_forest_too_large_to_be_copied_is_walked_tree_by_tree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trees_seam, "_NODES_MAX", 10)
+    model, X = fit(RandomForestClassifier(7, random_state=0), SEVERAL), ODD_INPUTS["rows"]
+    fast = prepare(model, "predict_proba")
+    assert fast is not None
+    assert outcome(fast, X) == outcome(model.predict_proba, X)
 
 
 def test_classes_that_are_not_exactly_scikit_learns_have_no_fast_way() -> None:
@@ -285,3 +319,118 @@ def test_infinity_that_arises_between_steps_is_refused_as_stock_does() -> None:
     X = np.full((1, WIDTH), 1e153)
     assert outcome(fast, X) == outcome(model.predict, X)
     assert "infinity" in outcome(fast, X)[1]
+
+
+# Tables: one row of numbers and text
+
+
+def table(n_rows: int) -> pd.DataFrame:
+    rng = np.random.RandomState(3)
+    frame = pd.DataFrame(
+        {
+            "a": rng.normal(size=n_rows),
+            "town": rng.choice(["Bern", "Oslo", "Rome"], n_rows).astype(object),
+            "b": rng.normal(size=n_rows),
+            "grade": rng.choice([1, 2, 3], n_rows),
+            "mark": rng.choice(["x", "y", np.nan], n_rows).astype(object),
+        }
+    )
+    frame.loc[::5, "a"] = np.nan
+    frame["mark"] = frame["mark"].replace("nan", np.nan)
+    return frame
+
+
+def prepared(*more: Any, **options: Any) -> ColumnTransformer:
+    return ColumnTransformer(
+        [
+            ("numbers", make_pipeline(SimpleImputer(), StandardScaler()), ["a", "b"]),
+            ("texts", OneHotEncoder(handle_unknown="ignore", drop="if_binary", sparse_output=False), ["town", "mark"]),
+            ("grades", OrdinalEncoder(), [3]),
+            *more,
+        ],
+        **options,
+    )
+
+
+KEPT = ("kept", "passthrough", slice("a", "a"))
+
+TABLES = [
+    (make_pipeline(prepared(), LogisticRegression()), ("predict", "predict_proba", "decision_function")),
+    (make_pipeline(prepared(), RandomForestClassifier(5, random_state=0)), ("predict", "predict_proba")),
+    (make_pipeline(prepared(KEPT), HistGradientBoostingClassifier(max_iter=3)), ("predict", "predict_proba")),
+    (GridSearchCV(make_pipeline(prepared(), "passthrough", SVC()), {}, cv=2), ("predict",)),
+    (prepared(), ("transform",)),
+]
+
+
+@pytest.mark.parametrize(("estimator", "methods"), TABLES)
+def test_one_row_of_a_table_is_predicted_the_fast_way_to_the_bit(estimator: Any, methods: tuple[str, ...]) -> None:
+    frame = table(60)
+    model = estimator.fit(frame, np.arange(60) % 2)
+    inputs = Inputs(layout_of(model, {}))
+    for method in methods:
+        counted = Counted()
+        fast = prepare(model, method, lambda rows, counted=counted: inputs.for_model(counted(rows)))
+        assert fast is not None
+        counted.calls = 0
+        for place in range(60):
+            row = frame.iloc[[place]]
+            columns = [row[name].to_numpy() for name in frame]
+            assert outcome(fast, columns) == outcome(getattr(model, method), row)
+        assert counted.calls == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"town": "Paris"},
+        {"town": np.nan},
+        {"town": 3.0},
+        {"a": np.inf},
+        {"a": 7},
+        {"a": "7"},
+        {"b": np.nan},
+        {"grade": 9},
+        {"grade": 2.0},
+        {"grade": True},
+        {"mark": "x"},
+        {"mark": None},
+        {"mark": ""},
+    ],
+)
+def test_odd_cells_of_a_table_are_what_they_are_to_scikit_learn(change: dict[str, Any]) -> None:
+    frame = table(60)
+    model = make_pipeline(prepared(), LogisticRegression()).fit(frame, np.arange(60) % 2)
+    as_input = Inputs(layout_of(model, {})).for_model
+    fast = prepare(model, "predict_proba", as_input)
+    assert fast is not None
+    columns = [frame[name].to_numpy()[:1] for name in frame]
+    for name, value in change.items():
+        columns[frame.columns.get_loc(name)] = np.array(
+            [value], dtype=object if isinstance(value, str | None) else None
+        )
+    assert outcome(fast, columns) == outcome(lambda rows: model.predict_proba(as_input(rows)), columns)
+
+
+@pytest.mark.parametrize("n_rows", [0, 2, 7])
+def test_more_rows_of_a_table_go_the_stock_way(n_rows: int) -> None:
+    frame = table(60)
+    model = make_pipeline(prepared(), LogisticRegression()).fit(frame, np.arange(60) % 2)
+    as_input = Inputs(layout_of(model, {})).for_model
+    fast = prepare(model, "predict_proba", as_input)
+    assert fast is not None
+    columns = [frame[name].to_numpy()[:n_rows] for name in frame]
+    assert outcome(fast, columns) == outcome(lambda rows: model.predict_proba(as_input(rows)), columns)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        prepared(sparse_threshold=1.0).set_params(texts__sparse_output=True),
+        prepared(("more", FunctionTransformer(np.abs), ["a"])),
+        prepared().set_output(transform="pandas"),
+    ],
+)
+def test_tables_of_other_steps_have_no_fast_way(estimator: Any) -> None:
+    model = estimator.fit(table(60).fillna({"a": 0.0}))
+    assert prepare(model, "transform", Inputs(layout_of(model, {})).for_model) is None

@@ -19,7 +19,7 @@ from keepfit.serve.errors import RequestError
 from keepfit.serve.sklearn_seam import boosted_categories, tells_records, tells_text
 from keepfit.serve.tensors import datatype_of
 
-__all__ = ["Column", "Layout", "layout_of"]
+__all__ = ["Column", "Layout", "chosen", "layout_of"]
 
 
 @dataclass
@@ -136,12 +136,12 @@ class _Reading:
 
     def note_column_transformer(self, model: Any, columns: list[Column]) -> None:
         for _, transformer, wanted in getattr(model, "transformers_", ()):
-            chosen, by_name = _chosen(wanted, columns)
+            taken, by_name = chosen(wanted, columns)
             self._layout.by_name |= by_name
-            if tells_text(_front(transformer)) and len(chosen) == 1:
-                chosen[0].datatype, chosen[0].is_text = "BYTES", True
+            if tells_text(_front(transformer)) and len(taken) == 1:
+                taken[0].datatype, taken[0].is_text = "BYTES", True
             else:
-                self.read(transformer, chosen)
+                self.read(transformer, taken)
 
     def note_pipeline(self, model: Any, columns: list[Column]) -> None:
         for _, step in model.steps:
@@ -215,7 +215,7 @@ def _front(model: Any) -> Any:
     return model
 
 
-def _chosen(wanted: Any, columns: list[Column]) -> tuple[list[Column], bool]:
+def chosen(wanted: Any, columns: list[Column]) -> tuple[list[Column], bool]:
     """The columns that a part of a ColumnTransformer takes, and whether it names them."""
     if isinstance(wanted, slice):
         names = [column.name for column in columns]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keepfit.serve.answers import REFUSALS, refusal, to_dense
-from keepfit.serve.columns import layout_of
+from keepfit.serve.columns import Layout, layout_of
 from keepfit.serve.errors import RequestError
 from keepfit.serve.fast import prepare
 from keepfit.serve.inputs import Inputs, Rows
@@ -43,10 +43,7 @@ class Served:
         self.signature: Signature = signature_of(model, facts)
         layout = layout_of(model, facts)
         self._inputs = Inputs(layout)
-        self._methods = {
-            field.name: self._method(model, field.name, takes_table=layout.kind == "table")
-            for field in self.signature.outputs
-        }
+        self._methods = {field.name: self._method(model, field.name, layout) for field in self.signature.outputs}
 
     def answer(self, inputs: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
         """What the model gives for the rows of a request.
@@ -82,10 +79,7 @@ class Served:
             answers.append(from_array(name, to_dense(found)))
         return answers
 
-    def _method(self, model: Any, name: str, *, takes_table: bool) -> Callable[[Any], Any]:
+    def _method(self, model: Any, name: str, layout: Layout) -> Callable[[Rows], Any]:
         method, for_model = getattr(model, name), self._inputs.for_model
-
-        def stock(rows: Rows) -> Any:
-            return method(for_model(rows))
-
-        return (prepare(model, name, stock) if takes_table else None) or stock
+        fast = prepare(model, name, for_model) if layout.kind == "table" else None
+        return fast or (lambda rows: method(for_model(rows)))

@@ -7,23 +7,36 @@ from typing import Any
 
 from keepfit.serve.fast.step import Array, Step
 
-__all__ = ["Build", "best", "pipeline"]
+__all__ = ["Build", "best", "chain", "estimators_of", "pipeline"]
 
 Build = Callable[[Any, str], Step | None]
 
 
 def pipeline(model: Any, method: str, build: Build) -> Step | None:
-    """`Pipeline`: its transformers one after the other, then the method of the last step.
+    """`Pipeline`: its transformers one after the other, then the method of the last step."""
+    return chain(estimators_of(model), method, build)
+
+
+def best(model: Any, method: str, build: Build) -> Step | None:
+    """`GridSearchCV` and its like: the model that was fitted with the best parameters."""
+    return build(model.best_estimator_, method)
+
+
+def estimators_of(pipeline: Any) -> list[Any]:
+    """The steps of a `Pipeline` that do something; none if the last does not."""
+    estimators = [None if estimator == "passthrough" else estimator for _, estimator in pipeline.steps]
+    return [] if estimators[-1] is None else [estimator for estimator in estimators if estimator is not None]
+
+
+def chain(estimators: list[Any], method: str, build: Build) -> Step | None:
+    """The transformers one after the other, then the method of the last.
 
     What comes out of a transformer is looked at as the next step would: it may be infinite where X was not.
     """
-    estimators = [estimator for _, estimator in model.steps]
-    last = estimators.pop()
-    kept = [estimator for estimator in estimators if estimator is not None and estimator != "passthrough"]
-    if last is None or isinstance(last, str):
+    if not estimators:
         return None
-    steps = [build(estimator, "transform") for estimator in kept]
-    steps.append(build(last, method))
+    *transformers, last = estimators
+    steps = [*(build(estimator, "transform") for estimator in transformers), build(last, method)]
     if any(step is None for step in steps):
         return None
     first, *others = [step for step in steps if step is not None]
@@ -37,8 +50,3 @@ def pipeline(model: Any, method: str, build: Build) -> Step | None:
         return found
 
     return Step(run, first.width, first.accepts)
-
-
-def best(model: Any, method: str, build: Build) -> Step | None:
-    """`GridSearchCV` and its like: the model that was fitted with the best parameters."""
-    return build(model.best_estimator_, method)

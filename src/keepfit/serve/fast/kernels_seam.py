@@ -47,7 +47,7 @@ def support_vectors(model: Any, method: str) -> Step | None:
     if method == "predict" and not getattr(model, "break_ties", False):
 
         def predict(X: Array) -> Any:
-            found = _libsvm.predict(X.astype(np.float64, copy=False), *state, **options)
+            found = _libsvm.predict(np.ascontiguousarray(X, dtype=np.float64), *state, **options)
             if classes is not None:
                 return classes.take(found.astype(np.intp))
             return found.astype(np.intp) if is_detector else found
@@ -55,7 +55,8 @@ def support_vectors(model: Any, method: str) -> Step | None:
         return Step(predict, width)
     if method == "decision_function" and classes is not None and len(classes) == 2:
         return Step(
-            lambda X: -_libsvm.decision_function(X.astype(np.float64, copy=False), *state, **options).ravel(), width
+            lambda X: -_libsvm.decision_function(np.ascontiguousarray(X, dtype=np.float64), *state, **options).ravel(),
+            width,
         )
     return None
 

@@ -87,7 +87,7 @@ def _votes_in_one(model: Any) -> Callable[[Array], Array] | None:
 
     def run(X: Array) -> Array:
         found: Array = ArgKminClassMode.compute(
-            X,
+            np.ascontiguousarray(X),
             fitted,
             k=k,
             weights="uniform",
@@ -119,7 +119,13 @@ def _search(model: Any) -> Callable[[Array], Array] | None:
 
     def run(X: Array) -> Array:
         found: Array = ArgKmin.compute(
-            X=X, Y=fitted, k=k, metric=metric, metric_kwargs=options, strategy="auto", return_distance=False
+            X=np.ascontiguousarray(X),
+            Y=fitted,
+            k=k,
+            metric=metric,
+            metric_kwargs=options,
+            strategy="auto",
+            return_distance=False,
         )
         return found
 

@@ -6,16 +6,18 @@ import warnings
 from collections.abc import Callable, Iterator
 from copy import copy
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from keepfit.serve.answers import REFUSALS
-from keepfit.serve.fast import composing, kernels_seam, linear, neighbors_seam, transforming, trees_seam
+from keepfit.serve.fast import composing, kernels_seam, linear, neighbors_seam, tables_seam, transforming, trees_seam
 from keepfit.serve.fast.step import Array, Step
+from keepfit.serve.fast.tables_seam import TableStep
 
 __all__ = ["prepare"]
 
+_T = TypeVar("_T")
 _Builder = Callable[[Any, str], Step | None]
 
 
@@ -75,7 +77,7 @@ _ROWS_MAX = 1024
 _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
 
-def prepare(model: Any, method: str, stock: Callable[[Array], Any] | None = None) -> Callable[[Array], Any] | None:
+def prepare(model: Any, method: str, as_input: Callable[[Any], Any] | None = None) -> Callable[[Any], Any] | None:
     """A predictor that gives what ``getattr(model, method)`` gives, to the bit, and is faster on few rows.
 
     Parameters
@@ -83,16 +85,18 @@ def prepare(model: Any, method: str, stock: Callable[[Array], Any] | None = None
     model : fitted estimator
         It must not change afterwards.
     method : {"predict", "predict_proba", "decision_function", "transform"}
-    stock : callable, default=None
-        The method itself, for whatever the fast way does not take. Default: ``getattr(model, method)``.
+    as_input : callable, default=None
+        From what the predictor is given to what the method takes: rows to a DataFrame, for models that were fitted on
+        one. Default: the same.
 
     Returns
     -------
     callable or None
-        Takes what the method takes; rows that are an ndarray of float64 or float32 in C order, of the width that the
-        model was fitted on, with finite values (or missing ones where the model takes them), go the fast way. None if
-        the model has none: its class is not exactly one of scikit-learn's that are known here, a setting is not, or
-        it did not prove itself.
+        Rows that are an ndarray of float64 or float32 in C order, of the width that the model was fitted on, with
+        finite values (or missing ones where the model takes them), go the fast way; behind a `ColumnTransformer`, one
+        row does, also as a list of columns of one value each. All else goes to the method itself. None if the model
+        has no fast way: its class is not exactly one of scikit-learn's that are known here, a setting is not, or it
+        did not prove itself.
 
     Notes
     -----
@@ -100,16 +104,18 @@ def prepare(model: Any, method: str, stock: Callable[[Array], Any] | None = None
     and stock have to give the same bytes of the same dtype and shape; where they do not, there is no fast way. This
     costs six calls of the stock method or fewer. scikit-learn's configuration counts as it is now.
     """
-    original = getattr(model, method)
+    stock = _after(getattr(model, method), as_input)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        alone = _after(getattr(_alone(model), method), as_input)
         step = build(model, method)
-        if step is None:
-            return None
-        dtypes = tuple(
-            dtype for dtype in (_FLOAT64, _FLOAT32) if _is_proven(step, getattr(_alone(model), method), dtype)
-        )
-    return _guarded(step, stock or original, dtypes) if dtypes else None
+        if step is not None:
+            dtypes = tuple(dtype for dtype in (_FLOAT64, _FLOAT32) if _is_proven(step, alone, dtype))
+            return _guarded(step, stock, dtypes) if dtypes else None
+        table = _built(lambda: tables_seam.table_step(model, method, build))
+        if table is not None and all(_agree(_by_cells(table), alone, row) for row in table.trial_rows()):
+            return _guarded_table(table, stock)
+    return None
 
 
 def build(model: Any, method: str) -> Step | None:
@@ -122,10 +128,18 @@ def build(model: Any, method: str) -> Step | None:
         return None
     if method == "transform" and _gives_frames(model):
         return None
+    return _built(lambda: builder(model, method))
+
+
+def _built(make: Callable[[], _T]) -> _T | None:
     try:
-        return builder(model, method)
-    except (AttributeError, ImportError, TypeError, ValueError):
+        return make()
+    except (AttributeError, ImportError, LookupError, TypeError, ValueError):
         return None
+
+
+def _after(method: Callable[[Any], Any], as_input: Callable[[Any], Any] | None) -> Callable[[Any], Any]:
+    return method if as_input is None else lambda rows: method(as_input(rows))
 
 
 def _guarded(step: Step, stock: Callable[[Array], Any], dtypes: tuple[Any, ...]) -> Callable[[Array], Any]:
@@ -143,31 +157,58 @@ def _guarded(step: Step, stock: Callable[[Array], Any], dtypes: tuple[Any, ...])
     return predict
 
 
+def _guarded_table(table: TableStep, stock: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    fast = _by_cells(table)
+
+    def predict(rows: Any) -> Any:
+        found = fast(rows)
+        return stock(rows) if found is None else found
+
+    return predict
+
+
+def _by_cells(table: TableStep) -> Callable[[Any], Any]:
+    """From one row, as an array or a list of columns, to what the step gives; None for more rows, or none."""
+    run, width = table.run, table.width
+
+    def fast(rows: Any) -> Any:
+        if type(rows) is np.ndarray:
+            return run(list(rows[0])) if rows.shape == (1, width) else None
+        if type(rows) is list and len(rows) == width and all(np.shape(column) == (1,) for column in rows):
+            return run([column[0] for column in rows])
+        return None
+
+    return fast
+
+
 def _is_proven(step: Step, stock: Callable[[Array], Any], dtype: Any) -> bool:
-    for rows in _trial_rows(step, dtype):
-        rows.flags.writeable = False
-        try:
-            found = step.run(rows) if step.admits(rows) else None
-        except REFUSALS:
-            return False
-        try:
-            expected = stock(rows)
-        except REFUSALS:
-            if found is not None:
-                return False
-            continue
-        if found is not None and not _is_same(found, expected):
-            return False
-    return True
+    return all(
+        _agree(lambda rows: step.run(rows) if step.admits(rows) else None, stock, rows)
+        for rows in _trial_rows(step, dtype)
+    )
+
+
+def _agree(fast: Callable[[Any], Any], stock: Callable[[Any], Any], rows: Any) -> bool:
+    """Whether the fast way gives the same as stock, or leaves it to it."""
+    try:
+        found = fast(rows)
+    except REFUSALS:
+        return False
+    try:
+        expected = stock(rows)
+    except REFUSALS:
+        return found is None
+    return found is None or _is_same(found, expected)
 
 
 def _trial_rows(step: Step, dtype: Any) -> Iterator[Array]:
     rng = np.random.RandomState(0)
-    for n_rows, scale in ((1, 1.0), (9, 3.0)):
-        yield rng.normal(scale=scale, size=(n_rows, step.width)).astype(dtype)
+    trials = [rng.normal(scale=scale, size=(n_rows, step.width)) for n_rows, scale in ((1, 1.0), (9, 3.0))]
     if step.accepts != "finite":
-        rows = rng.normal(size=(3, step.width)).astype(dtype)
-        rows[rng.uniform(size=rows.shape) < 0.5] = np.nan
+        trials.append(np.where(rng.uniform(size=(3, step.width)) < 0.5, np.nan, 1.0))
+    for rows in trials:
+        rows = rows.astype(dtype)
+        rows.flags.writeable = False
         yield rows
 
 

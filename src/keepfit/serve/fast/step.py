@@ -23,8 +23,8 @@ class Step:
     Attributes
     ----------
     run : callable
-        From rows (an array of shape (n_rows, `width`), at least one row, float64 or float32, in C order, not written
-        to) to what the method gives for them; to None where it cannot vouch for that.
+        From rows (an array of shape (n_rows, `width`), at least one row, float64 or float32, in C order unless a
+        step before made them, not written to) to what the method gives for them; to None where it cannot vouch.
     width : int
         The number of columns.
     accepts : {"finite", "missing", "all"}, default="finite"
@@ -51,11 +51,11 @@ def is_finite(X: Array) -> bool:
 
 
 def to_float32(X: Array) -> Array | None:
-    """Rows as the trees take them; None where a value is too large for float32, which is an error to them."""
+    """Rows as the trees take them, in C order; None where a value is too large for float32, an error to them."""
     if X.dtype is _FLOAT32:
-        return X
+        return np.ascontiguousarray(X)
     with np.errstate(over="ignore"):
-        X = X.astype(_FLOAT32)
+        X = np.ascontiguousarray(X, dtype=_FLOAT32)
     return X if is_finite(X) else None
 
 
