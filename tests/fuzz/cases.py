@@ -70,7 +70,13 @@ def _import_all() -> None:
     for package in (artifact, codecs, inspection, pickles):
         for module in walk_packages(package.__path__, f"{package.__name__}."):
             import_module(module.name)
-    for encoding in ("utf-8-sig", "utf-16", "utf-32", "unicode_escape"):  # of JSON and of names
+    for encoding in (
+        "utf-8-sig",
+        "utf-16",
+        "utf-32",
+        "unicode_escape",
+        "raw_unicode_escape",
+    ):  # of JSON, names, pickles
         "".encode(encoding)
     for distribution in DISTRIBUTIONS.values():
         running_version(distribution)

@@ -54,7 +54,7 @@ def every_method(estimator: Any, X: Any, y: Any, form: int | None = None) -> int
         warnings.simplefilter("ignore")
         for name in _PROPERTIES:
             _attempt(lambda name=name: getattr(estimator, name))
-        for name in (*_OF_NOTHING, *(_OF_ITSELF if form is None or form % 8 == 0 else ())):
+        for name in (*_OF_NOTHING, *(_OF_ITSELF if form is None or form % 64 == 0 else ())):
             _call(estimator, name)
         for given in forms if form is None else [forms[form % len(forms)]]:
             for name in _OF_X:
