@@ -18,9 +18,12 @@ from typing import Any
 
 import pytest
 from served import ROOT, Load, Served, all_below, command, is_alive, serving, wait_for
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import keepfit
 from keepfit.errors import ServeError
@@ -67,7 +70,7 @@ def server(place: Place) -> Iterator[Served]:
         "--reload-s",
         "0.1",
         "--max-upload-bytes",
-        1_000_000,
+        2_000_000,
         "--max-tenant-bytes",
         3_000_000,
     )
@@ -127,6 +130,22 @@ def test_an_upload_answers_at_once_and_only_to_its_tenant(server: Served, place:
     assert server.predict("lab.first", [ROW], lab)[1]["outputs"][0]["data"] == [7]
 
 
+def test_an_uploaded_model_of_named_columns_answers(server: Served, place: Place) -> None:
+    pandas = pytest.importorskip("pandas")
+    token = place.tokens["lab"]
+    table = pandas.DataFrame({"age": [20.0, 30.0, 40.0, 50.0], "city": ["Ulm", "Bonn", "Ulm", "Bonn"]})
+    columns = ColumnTransformer([("age", StandardScaler(), ["age"]), ("city", OneHotEncoder(), ["city"])])
+    for name, form in (("default", "default"), ("table", "pandas")):
+        columns.set_output(transform=form)
+        columns.set_params(city__sparse_output=False)
+        model = make_pipeline(columns, LogisticRegression()).fit(table, [0, 1, 0, 1])
+        status, told = server.upload(name, keepfit.dumps(model), token)
+        assert status == 200, told
+        headers = {"Content-Type": "application/json"}
+        answer = server.ask("POST", f"/predict/lab.{name}", {"age": 30, "city": "Bonn"}, token, **headers)
+        assert answer == (200, {"predict": 1})
+
+
 def test_an_upload_of_a_pickle_is_converted(server: Served, place: Place) -> None:
     model = LogisticRegression().fit([[0.0], [1.0]], [0, 1])
     status, told = server.upload("old", pickle.dumps(model), place.tokens["lab"])
@@ -167,7 +186,7 @@ def test_hostile_files_are_refused_in_words_and_others_never_notice(
             files.append((f"{category} {name}", data))
     assert len(files) > 8
     good = keepfit.dumps(constant(3))
-    files += [("cut", good[:-100]), ("long", bytes(1_000_001)), ("header", b"\xff" * 7 + b"\0{" + good)]
+    files += [("cut", good[:-100]), ("long", bytes(2_000_001)), ("header", b"\xff" * 7 + b"\0{" + good)]
     with Load(server.port, "m", ROW, clients=2, token=place.tokens["infer"]) as load:
         for number, (name, data) in enumerate(files):
             token = place.tokens[("lab", "other")[number % 2]]
@@ -181,6 +200,15 @@ def test_hostile_files_are_refused_in_words_and_others_never_notice(
         assert [name for name in store if "hostile" in name] == []
 
 
+def test_a_model_that_has_too_much_to_tell_is_refused(server: Served, place: Place) -> None:
+    pandas = pytest.importorskip("pandas")
+    names = [f"{number:0200}" for number in range(6000)]
+    scaler = StandardScaler().fit(pandas.DataFrame([[0.0] * 6000, [1.0] * 6000], columns=names))
+    status, told = server.upload("wide", keepfit.dumps(scaler, compress="zstd"), place.tokens["lab"])
+    assert (status, "at most 1,048,576 are kept" in told["error"]) == (400, True), told
+    assert server.upload("narrow", keepfit.dumps(constant(1)), place.tokens["lab"])[0] == 200
+
+
 def test_a_tenant_has_so_much_room(server: Served, place: Place) -> None:
     with Store(place.path) as store:
         token = Tokens(store).create(Role.UPLOAD, "full")
@@ -189,7 +217,7 @@ def test_a_tenant_has_so_much_room(server: Served, place: Place) -> None:
     data = keepfit.dumps(KNeighborsClassifier(algorithm="brute").fit(rows, [0, 1] * 11_000))
     assert 750_000 < len(data) < 1_000_000
     assert [server.upload(f"m{number}", data, token)[0] for number in range(4)] == [200, 200, 200, 403]
-    assert server.upload("m", bytes(1_000_001), token)[0] == 413
+    assert server.upload("m", bytes(2_000_001), token)[0] == 413
 
 
 def test_a_restart_keeps_uploads(place: Place, server: Served) -> None:

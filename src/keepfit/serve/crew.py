@@ -14,6 +14,7 @@ import msgspec
 from keepfit.errors import KeepfitError
 from keepfit.serve.errors import OverloadedError, UnavailableError
 from keepfit.serve.messages import (
+    SIGNATURE_BYTES_MAX,
     Answer,
     Answers,
     Call,
@@ -276,6 +277,8 @@ class Crew:
 
     def _finish_load(self, worker: Worker, model: Model, message: Loaded) -> bool:
         if not model.is_tried:
+            if self.is_jailed and len(memoryview(message.signature)) > SIGNATURE_BYTES_MAX:
+                return False  # its worker would have said so itself
             try:
                 model.signature = msgspec.msgpack.decode(message.signature, type=Signature)
             except msgspec.MsgspecError:

@@ -21,6 +21,7 @@ from keepfit.serve.errors import UnavailableError
 from keepfit.serve.tensors import Tensor
 
 __all__ = [
+    "SIGNATURE_BYTES_MAX",
     "Answer",
     "Answers",
     "Awake",
@@ -44,6 +45,9 @@ __all__ = [
     "frame",
     "send",
 ]
+
+#: What the front keeps of a tenant's model, in memory: some ten thousand columns with their names.
+SIGNATURE_BYTES_MAX = 1 << 20
 
 _LENGTH = struct.Struct("<I")
 _FIRST_READ_BYTES = 1 << 16
@@ -141,6 +145,22 @@ class Isolation(msgspec.Struct, frozen=True, array_like=True):
     def is_strong(self) -> bool:
         """Whether models of strangers may run here: all four hold, and nothing got out."""
         return bool(self.rlimits and self.no_new_privileges and self.landlock_abi and self.seccomp and not self.escapes)
+
+    @property
+    def in_words(self) -> str:
+        """What holds and what does not, for people."""
+        parts = {
+            "rlimits": bool(self.rlimits),
+            "no_new_privs": self.no_new_privileges,
+            "Landlock": bool(self.landlock_abi),
+            "seccomp": self.seccomp,
+        }
+        words = ", ".join(name for name, holds in parts.items() if holds) or "nothing"
+        if not all(parts.values()):
+            words += f"; without {', '.join(name for name, holds in parts.items() if not holds)}"
+        if self.escapes:
+            words += f"; a jail could still get at: {', '.join(self.escapes)}"
+        return words
 
 
 # From the front to a worker

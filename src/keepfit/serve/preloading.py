@@ -52,6 +52,7 @@ def preload(modules: Iterable[str] = ()) -> None:
             _try_import(name)
         _keep_to_one_thread()
         _work_once()
+        _work_once_on_a_table()
     time.tzset()
     gc.collect()
     gc.freeze()  # what is here stays as it is, so that its pages stay shared
@@ -106,3 +107,23 @@ def _work_once() -> None:
         loads(dumps(model.fit(X, y))).predict(X)
     words = ["one two", "two three"]
     loads(dumps(TfidfVectorizer().fit(words))).transform(words)
+
+
+def _work_once_on_a_table() -> None:
+    """The same for models of named columns: scikit-learn finds its way to pandas when it first meets a table."""
+    pandas = _try_import("pandas")
+    if pandas is None:
+        return
+    from sklearn.compose import ColumnTransformer
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+    from keepfit.persistence import dumps, loads
+    from keepfit.serve.predicting import Served
+
+    table = pandas.DataFrame({"number": [1.0, 2.0, 3.0], "word": ["a", "b", "a"]})
+    columns = ColumnTransformer([("number", StandardScaler(), ["number"]), ("word", OneHotEncoder(), ["word"])])
+    Served(loads(dumps(make_pipeline(columns, LogisticRegression()).fit(table, [0, 1, 0]))), {})
+    scaler = StandardScaler().set_output(transform="pandas").fit(table[["number"]])
+    Served(loads(dumps(scaler)), {})

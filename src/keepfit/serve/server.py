@@ -225,7 +225,7 @@ class Server:
         isolation = self._pool.isolation()
         if not isolation.is_strong and not self._settings.allow_weak_isolation:
             raise ServeError(
-                f"this machine does not hold uploaded models well enough ({_isolation_in_words(isolation)}); "
+                f"this machine does not hold uploaded models well enough ({isolation.in_words}); "
                 "--allow-weak-isolation takes uploads all the same"
             )
 
@@ -244,7 +244,7 @@ class Server:
         if skipped:
             yield f"             not served, as no URL can hold the names: {_some(skipped)}"
         yield f"  workers    {settings.pool.worker_count}, batching {'on' if settings.pool.batching else 'off'}"
-        yield f"  isolation  {_isolation_in_words(self._pool.isolation())}"
+        yield f"  isolation  {self._pool.isolation().in_words}"
         if self._tokens is None:
             reach = "anybody on this machine" if _is_loopback(settings.host) else "ANYBODY WHO REACHES THIS ADDRESS"
             yield f"  tokens     none: {reach} may ask for predictions"
@@ -401,23 +401,6 @@ def _is_loopback(host: str) -> bool:
     with contextlib.suppress(ValueError):
         return ipaddress.ip_address(host).is_loopback
     return False
-
-
-def _isolation_in_words(isolation: Any) -> str:
-    parts = {
-        "rlimits": bool(isolation.rlimits),
-        "no_new_privs": isolation.no_new_privileges,
-        "Landlock": bool(isolation.landlock_abi),
-        "seccomp": isolation.seccomp,
-    }
-    there = [name for name, holds in parts.items() if holds]
-    missing = [name for name, holds in parts.items() if not holds]
-    words = ", ".join(there) or "nothing"
-    if missing:
-        words += f"; without {', '.join(missing)}"
-    if isolation.escapes:
-        words += f"; a jail could still {', '.join(isolation.escapes)}"
-    return words
 
 
 def _some(names: list[str]) -> str:

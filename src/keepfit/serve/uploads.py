@@ -11,6 +11,7 @@ import contextlib
 import logging
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from collections import deque
@@ -222,10 +223,16 @@ class Uploads:
             return os.dup(fd)
 
     async def _converted(self, fd: int, tenant: str) -> int:
-        with self._file() as (file, out_fd), _refusals():
-            await self._pool.convert(fd, file.fileno(), tenant=tenant)
+        with self._file() as (file, out_fd), self._file() as (copy, copy_fd):
+            with _refusals():
+                await self._pool.convert(fd, file.fileno(), tenant=tenant)
             self._check_length(os.fstat(out_fd).st_size)
-            return os.dup(out_fd)
+            # What the jail had open for writing, it may still have: go on with what it has not.
+            with open(out_fd, "rb", closefd=False) as written:
+                await asyncio.to_thread(shutil.copyfileobj, written, copy)
+            copy.flush()
+            self._check_length(os.fstat(copy_fd).st_size)
+            return os.dup(copy_fd)
 
     async def _tried(self, fd: int, tenant: str) -> Signature:
         """What the jail says of the file, having built the model."""

@@ -21,6 +21,7 @@ from keepfit.serve import jail
 from keepfit.serve.errors import RequestError, UnavailableError
 from keepfit.serve.joining import join, rows_of, split
 from keepfit.serve.messages import (
+    SIGNATURE_BYTES_MAX,
     Answer,
     Answers,
     Call,
@@ -139,7 +140,14 @@ class _Worker:
             self._models[message.key] = served
         finally:
             self._limit_memory()
-        return Loaded(msgspec.Raw(msgspec.msgpack.encode(served.signature)), _is_rowwise(graph))
+        signature = msgspec.msgpack.encode(served.signature)
+        if self._limits.is_jailed and len(signature) > SIGNATURE_BYTES_MAX:
+            del self._models[message.key]
+            raise InvalidStateError(
+                f"what it tells of its inputs and of itself takes {len(signature):,} bytes; "
+                f"at most {SIGNATURE_BYTES_MAX:,} are kept"
+            )
+        return Loaded(msgspec.Raw(signature), _is_rowwise(graph))
 
     def _limit_memory(self) -> None:
         if not self._limits.is_jailed:
