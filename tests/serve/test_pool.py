@@ -12,15 +12,17 @@ import hostile_models
 import joblib
 import numpy as np
 import pytest
-from pools import HARM, SETTINGS, Shared, X, Y, ask, call, file_of, load, logistic, outcomes, pids, rows_that, values
+from pools import SETTINGS, Shared, X, Y, ask, call, file_of, load, logistic, outcomes, pids, rows_that, values
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.preprocessing import FunctionTransformer
 
 import keepfit
-from keepfit.errors import FormatError, InvalidStateError, UntrustedError
-from keepfit.serve.errors import OverloadedError, RequestError, UnavailableError
+from keepfit.errors import FormatError, InvalidStateError, KeepfitError, UntrustedError
+from keepfit.serve.crew import _opened_again
+from keepfit.serve.errors import OverloadedError, RequestError
 from keepfit.serve.messages import Call
+from keepfit.serve.pool import Pool
 from keepfit.serve.tensors import Tensor
 
 TENANTS = [None, "alice"]
@@ -146,8 +148,6 @@ def test_what_loading_raises_comes_out_as_it_was(shared: Shared, tenant: str | N
 
 
 def test_a_model_that_is_not_fitted_is_refused(shared: Shared) -> None:
-    from keepfit.errors import KeepfitError
-
     with pytest.raises(KeepfitError):
         shared.run(load(shared.pool, "m", RandomForestClassifier()))
 
@@ -165,6 +165,20 @@ def test_a_model_that_takes_too_much_memory_for_a_jail_is_refused(shared: Shared
     data = keepfit.dumps({"a": np.zeros(SETTINGS["memory_bytes"] + (1 << 20), np.int8)}, compress="zstd")
     with pytest.raises(InvalidStateError, match="more memory"):
         shared.run(shared.pool.load("m", descriptor(data), tenant="alice"))
+
+
+def test_a_worker_cannot_write_to_the_file_of_a_model() -> None:
+    with tempfile.TemporaryFile() as file:  # open for writing
+        fd = _opened_again(file.fileno())
+        with pytest.raises(OSError, match="Bad file descriptor"):
+            os.write(fd, b"change")
+        os.lseek(fd, 5, os.SEEK_SET)
+        assert file.tell() == 0
+        os.close(fd)
+
+
+def test_a_pool_that_was_not_started_can_be_stopped() -> None:
+    asyncio.run(Pool().stop(1.0))
 
 
 # Batches
@@ -361,8 +375,3 @@ def test_a_tenant_that_keeps_its_jail_busy_does_not_keep_others_out(shared: Shar
         await asyncio.gather(*tasks, return_exceptions=True)
 
     shared.run(work())
-
-
-def test_harm_is_the_same_word_in_all_tests() -> None:
-    assert HARM[0, 0] > 100
-    assert issubclass(OverloadedError, UnavailableError)

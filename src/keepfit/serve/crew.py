@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import fcntl
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -303,8 +305,7 @@ class Crew:
         if worker.seen != self._generation and self._come_in_step(worker):
             return
         if self._conversions:
-            conversion = self._conversions.popleft()
-            self._give(worker, conversion, Convert(), (conversion.fd, conversion.out_fd))
+            self._give_conversion(worker, self._conversions.popleft())
             return
         while self._queue:
             requests = self._queue.take()
@@ -354,6 +355,16 @@ class Crew:
         if not model.is_tried:
             return any(other.job is model for other in self.workers)
         return worker.is_synced and len(loading) >= max(1, self._size // 2)
+
+    def _give_conversion(self, worker: Worker, conversion: Conversion) -> None:
+        try:
+            fd = _opened_again(conversion.fd)
+        except OSError as error:
+            _fail(conversion.done, UnavailableError(f"the file cannot be opened again: {error.strerror}"))
+            self._give_next(worker)
+            return
+        self._give(worker, conversion, Convert(), (fd, conversion.out_fd))
+        os.close(fd)
 
     def _give_load(self, worker: Worker, model: Model) -> None:
         try:
@@ -465,7 +476,15 @@ def _fail(future: asyncio.Future[Any], error: KeepfitError) -> None:
 
 
 def _opened_again(fd: int) -> int:
-    """A descriptor with a position of its own in the file, and for reading only."""
+    """A descriptor of the same file, with a position of its own and for reading only: a jail may not change a file.
+
+    Raises
+    ------
+    OSError
+        If it was open for writing, and cannot be opened again.
+    """
     with contextlib.suppress(OSError):
         return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+        raise OSError(errno.EACCES, "it is open for writing")
     return os.dup(fd)  # no Linux, or a file that only its opener may open

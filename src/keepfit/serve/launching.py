@@ -129,6 +129,8 @@ class Zygote:
     async def stop(self) -> None:
         """End it, and with it the workers, and wait until it has."""
         self.is_awake = False
+        if not self.pid:  # it was not started
+            return
         if self._sock.fileno() >= 0:
             self._loop.remove_reader(self._sock.fileno())
             self._sock.close()
