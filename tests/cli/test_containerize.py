@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -145,6 +148,56 @@ def test_a_release_that_a_file_makes_up_does_not_get_into_the_requirements(run, 
     assert "which is no release" in result.stderr
 
 
+@contextlib.contextmanager
+def serving(folder, bin_folder, **variables):
+    """The image's CMD where the model is in `folder`, until its HEALTHCHECK is content; gives a function that asks."""
+    environment = {"PATH": f"{bin_folder}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1", **variables}
+    places = {"/srv/models": str(folder), "/srv/tokens": str(folder / "tokens")}
+    command = command_of(folder)
+    for inside, outside in places.items():
+        command = [word.replace(inside, outside) for word in command]
+    port = int(command[command.index("--port") + 1])
+
+    def ask(row, **headers):
+        body = json.dumps([row]).encode()
+        url = f"http://127.0.0.1:{port}/predict/{command[2].rpartition('/')[2].removesuffix('.safetensors')}"
+        request = urllib.request.Request(url, body, {"content-type": "application/json", **headers})
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return answer.read()
+
+    with subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + 120
+            while subprocess.run(health_command_of(folder), env=environment, stderr=subprocess.DEVNULL).returncode:
+                assert server.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.5)
+            yield ask
+        finally:
+            server.terminate()
+    assert server.returncode == 0
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_the_command_serves_and_the_health_check_notices(run, store, iris, tmp_path):
+    port = free_port()
+    made = run("containerize", f"{store}#lr", "-o", "made", "--port", port, "--tokens")
+    assert made.exit_code == 0
+    (tmp_path / "made" / "tokens").mkdir()
+    token = run("token", "create", "--role", "infer", "made/tokens/tokens.db").stdout.split()[-1]
+    row = iris.drop(columns="species").iloc[0].to_dict()
+    own = {"PYTHONPATH": str(Path(keepfit.__file__).parents[1])}
+    with serving(tmp_path / "made", Path(sys.executable).parent, **own) as ask:
+        assert b"setosa" in ask(row, Authorization=f"Bearer {token}")
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            ask(row)
+
+
 @pytest.mark.long
 def test_the_commands_of_the_image_run_in_a_clean_environment(run, model, iris, tmp_path):
     """What building and running the image does, without an engine: a wheel, a new environment, CMD, HEALTHCHECK."""
@@ -152,28 +205,11 @@ def test_the_commands_of_the_image_run_in_a_clean_environment(run, model, iris, 
     subprocess.run(pip, check=True)
     (wheel,) = tmp_path.glob("keepfit-*.whl")
     keepfit.dump(model, "iris.safetensors")
-    assert run("containerize", "iris.safetensors", "-o", "made", "--wheel", wheel).exit_code == 0
+    port = free_port()
+    assert run("containerize", "iris.safetensors", "-o", "made", "--wheel", wheel, "--port", port).exit_code == 0
     folder, clean = tmp_path / "made", tmp_path / "clean"
     subprocess.run([sys.executable, "-m", "venv", clean], check=True)
     install = [clean / "bin" / "pip", "install", "--quiet", "--requirement", "requirements.txt"]
     subprocess.run(install, cwd=folder, check=True)
-    environment = {"PATH": f"{clean / 'bin'}:/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [word.replace("/srv/models", str(folder)) for word in command_of(folder)]
-    with subprocess.Popen(command, env=environment, cwd=tmp_path) as server:
-        try:
-            deadline = time.monotonic() + 60
-            while subprocess.run(health_command_of(folder), env=environment, stderr=subprocess.DEVNULL).returncode:
-                assert server.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.5)
-            row = iris.drop(columns="species").iloc[0].to_dict()
-            asked = urllib.request.Request(
-                "http://127.0.0.1:8080/predict/iris",
-                json.dumps([row]).encode(),
-                {"content-type": "application/json"},
-            )
-            with urllib.request.urlopen(asked, timeout=30) as answer:
-                assert b"setosa" in answer.read()
-        finally:
-            server.terminate()
-    assert server.returncode == 0
+    with serving(folder, clean / "bin") as ask:
+        assert b"setosa" in ask(iris.drop(columns="species").iloc[0].to_dict())
