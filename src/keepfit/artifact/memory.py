@@ -10,7 +10,6 @@ import numpy as np
 
 __all__ = ["file_of_zeros"]
 
-_LARGE_BYTES = 1 << 22
 _HUGE_PAGE_BYTES = 1 << 21
 
 
@@ -29,7 +28,7 @@ def file_of_zeros(size: int) -> io.BytesIO:
     is that of getting it page by page.
     """
     file = io.BytesIO(bytes(size))
-    if size >= _LARGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
+    if size >= 2 * _HUGE_PAGE_BYTES and hasattr(mmap, "MADV_HUGEPAGE"):
         with file.getbuffer() as view:
             start = np.frombuffer(view, np.uint8).ctypes.data
         first = -(-start // _HUGE_PAGE_BYTES) * _HUGE_PAGE_BYTES

@@ -32,6 +32,8 @@ _DTYPE_NAMES = {dtype: name for name, dtype in PLAIN_DTYPES.items()}
 # Arrays smaller than this are joined before they are written, so that a forest is not thousands of system calls.
 _SMALL_BYTES = 1 << 16
 _JOINED_BYTES = 1 << 20
+# Larger files are put together block by block, so that there is no second copy of them meanwhile.
+_LARGE_BYTES = 1 << 24
 _CACHED_BYTES = 1 << 18  # which a processor's cache holds
 
 
@@ -71,7 +73,7 @@ def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int
     if not hasattr(file, "write"):
         raise TypeError(f"a path, URL or binary file object was expected, not {type(file).__name__}")
     contents = _Contents(graph, facts, level)
-    start = contents.start(map(_digest, contents.arrays))
+    start = contents.start(_digest(block.data for block in _blocks(array)) for array in contents.arrays)
     for piece in _pieces(start, contents.arrays):
         _write_all(file, piece)
 
@@ -93,9 +95,23 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
     """
     contents = _Contents(graph, facts, level)
     size = sum([array.nbytes for array in contents.arrays])
-    if size <= _JOINED_BYTES:
-        data = [np.asarray(array).tobytes() for array in contents.arrays]
-        return b"".join([contents.start(map(xxhash.xxh3_64_hexdigest, data)), *data])
+    if size > _LARGE_BYTES:
+        return _large_bytes(contents, size)
+    pieces: list[Any] = []
+    checksums = []
+    for array in contents.arrays:
+        if array.nbytes < _SMALL_BYTES:
+            whole = np.asarray(array).tobytes()
+            pieces.append(whole)
+            checksums.append(xxhash.xxh3_64_hexdigest(whole))
+        else:
+            blocks = [block.data for block in _blocks(array)]
+            pieces += blocks
+            checksums.append(_digest(blocks))
+    return b"".join([contents.start(checksums), *pieces])
+
+
+def _large_bytes(contents: _Contents, size: int) -> bytes:
     start = contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))
     file = file_of_zeros(len(start) + size)
     file.seek(len(start))
@@ -178,12 +194,10 @@ def _small_blocks(array: NDArray[Any] | Rows) -> Iterator[memoryview]:
             yield octets[start : start + _CACHED_BYTES]
 
 
-def _digest(array: NDArray[Any] | Rows) -> str:
-    if isinstance(array, np.ndarray):
-        return xxhash.xxh3_64_hexdigest(array.data)
+def _digest(blocks: Iterable[memoryview]) -> str:
     hasher = xxhash.xxh3_64()
-    for block in array.blocks():
-        hasher.update(block.data)
+    for block in blocks:
+        hasher.update(block)
     return hasher.hexdigest()
 
 

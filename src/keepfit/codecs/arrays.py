@@ -352,11 +352,12 @@ def _plain_rows(arrays: list[Any], context: Reducing) -> tuple[Rows, dict[str, A
 
 def _shared(dtype: np.dtype[Any], context: Reducing) -> np.dtype[Any]:
     """The first dtype that was met of those that are alike in every way."""
-    known = context.shared.get(("dtype", id(dtype)))
-    if known is None:  # to spell out a dtype takes a while
-        first = context.shared.setdefault((dtype, dtype.isalignedstruct, str(dtype)), dtype)
-        known = context.shared["dtype", id(dtype)] = (first, dtype)  # an id is only good while its object lives
-    return known[0]  # type: ignore[no-any-return]
+    met = context.shared.setdefault(("dtype", dtype, dtype.isalignedstruct), [dtype])
+    for first in met:
+        if first is dtype or str(first) == str(dtype):  # to spell out a dtype takes a while
+            return first  # type: ignore[no-any-return]
+    met.append(dtype)
+    return dtype
 
 
 def _from_plain(data: Any, dtype: np.dtype[Any], dims: Any, context: Building) -> Any:

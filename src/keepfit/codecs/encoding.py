@@ -389,9 +389,10 @@ class _Walk:
         return first
 
     def _path(self, name: str) -> str:
-        parts = [frame.name for frame in self._stack]
-        parts.append(name)
-        return ".".join(filter(None, parts))
+        parts = [frame.name for frame in self._stack if frame.name]
+        if name:
+            parts.append(name)
+        return ".".join(parts)
 
     def _located(self, error: KeepfitError, name: str = "") -> KeepfitError:
         if not error.path:

@@ -127,8 +127,9 @@ class EstimatorCodec(CyclicCodec):
         for name in self._parameters & columns.keys():
             if broken_in_column(self.cls, name, columns[name]):
                 return None
-        if any(value is not first[name] for name in policy.LOOKED_AT & columns.keys() for value in columns[name]):
-            return None
+        for name in policy.LOOKED_AT & columns.keys():
+            if any(value is not first[name] and not _is_empty_dict(value) for value in columns[name]):
+                return None
         return Node(self.name, columns=columns)
 
     def new(self, node: Node, context: Building) -> Any:
@@ -240,6 +241,10 @@ class EstimatorCodec(CyclicCodec):
                 f"{self.name} was written under scikit-learn {written}, and its {what} is not what scikit-learn "
                 f"{running} expects. Load it under {written}, or fit it again"
             )
+
+
+def _is_empty_dict(value: Any) -> bool:
+    return type(value) is dict and not value
 
 
 class _BisectingCodec(EstimatorCodec):
