@@ -53,6 +53,18 @@ def test_long_ones_of_one_type_stand_as_arrays(name: str) -> None:
     assert len(values) == (N if name == "mixed values" else 0)
 
 
+def test_numbers_take_32_bits_where_all_fit() -> None:
+    ends = [-(2**31), 2**31 - 1, *range(N)]
+    for values, dtype in ((ends, "<i4"), ([*ends, 2**31], "<i8"), ([*ends, -(2**31) - 1], "<i8")):
+        (array,) = codecs.encode(values).arrays
+        assert array.dtype == dtype
+        assert_kept(values)
+
+
+def test_small_numbers_of_64_bits_as_older_files_have_them_are_read() -> None:
+    assert codecs.decode(graph_of(np.arange(N, dtype="<i8"))) == list(range(N))
+
+
 def test_many_long_lists_and_dicts_stand_as_a_group() -> None:
     many = [[f"{row} {n}" for n in range(N)] for row in range(20)] + [
         {f"{row} {n}": n for n in range(N)} for row in range(20)
@@ -78,7 +90,7 @@ def graph_of(array: np.ndarray[Any, Any], *nodes: Node) -> Graph:
         np.frombuffer(b"\xff\0" * N, "u1"),
         np.frombuffer(b"a\0b", "u1"),
         np.arange(N - 1),
-        np.arange(N, dtype="<i4"),
+        np.arange(N, dtype="<i2"),
         np.zeros((N, 2)),
         np.full(N, np.nan),
     ],

@@ -41,9 +41,11 @@ def _texts(values: list[Any]) -> NDArray[Any] | None:
 
 def _integers(values: list[Any]) -> NDArray[Any] | None:
     try:
-        return np.array(values, "<i8")
+        array = np.array(values, "<i8")
     except OverflowError:
         return None
+    short = array.astype("<i4")  # half the size, and most are positions
+    return short if (short == array).all() else array
 
 
 def _floats(values: list[Any]) -> NDArray[Any] | None:
@@ -63,8 +65,8 @@ def from_array(array: NDArray[Any]) -> list[Any]:
         If no list of that length is written as such an array.
     """
     values: list[Any]
-    if array.ndim != 1 or array.dtype not in ("u1", "<i8", "<f8"):
-        raise InvalidStateError("a long list is kept as one row of octets, of 64-bit integers or of floats")
+    if array.ndim != 1 or array.dtype not in ("u1", "<i4", "<i8", "<f8"):
+        raise InvalidStateError("a long list is kept as one row of octets, of 32- or 64-bit integers or of floats")
     if array.dtype == "u1":
         try:
             values = str(array.data, "utf-8").split(_BETWEEN)
