@@ -27,10 +27,17 @@ def peak_mb():  # of this program; getrusage would count what forked it
 
 what, path, rows = sys.argv[1], sys.argv[2], int(sys.argv[3])
 keepfit.loads(keepfit.dumps(KNeighborsClassifier(algorithm="brute").fit([[0.0], [1.0]], [0, 1])))  # imports
-if what.startswith("dump"):
+if what == "dump a forest":
+    from copy import deepcopy
+    from sklearn.ensemble import RandomForestClassifier
+    X = np.random.RandomState(0).rand(20_000, 2)
+    model = RandomForestClassifier(1, random_state=0).fit(X, np.arange(20_000) % 2)
+    tree = model.estimators_[0]
+    model.estimators_ = [deepcopy(tree) for _ in range(rows * 64 * 8 // (tree.tree_.node_count * 80))]
+elif what.startswith("dump"):
     model = KNeighborsClassifier(algorithm="brute").fit(np.ones((rows, 64)), np.zeros(rows, int))
 before = peak_mb()
-if what == "dump to a path":
+if what in ("dump to a path", "dump a forest"):
     keepfit.dump(model, path)
 elif what == "dump to a file":
     with open(path, "wb") as file:
@@ -59,6 +66,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("dump to a path", BESIDES_MB),
         ("dump to a file", BESIDES_MB),
+        ("dump a forest", BESIDES_MB),
         ("load from a path", MODEL_MB + BESIDES_MB),
         ("load from a file", MODEL_MB + BESIDES_MB),
         ("load with mmap", BESIDES_MB),
