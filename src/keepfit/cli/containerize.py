@@ -32,6 +32,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 #: A release as PEP 440 has it: a file may be somebody else's, and its facts go into a list of requirements.
 _RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[0-9]+)?(\+[a-z0-9.]+)?")
 
+_SCRATCH_MB = 64
+
 _DOCKERFILE = """\
 # Serves the model {name} with keepfit. Written by: keepfit containerize
 FROM python:{python}-slim AS build
@@ -62,7 +64,7 @@ services:
     user: "10001:10001"
     read_only: true
     tmpfs:
-      - /tmp:mode=1777,size=64m,noexec,nosuid,nodev
+      - /tmp:mode=1777,size={scratch_mb}m,noexec,nosuid,nodev  # the model, as workers map it, is here
     cap_drop:
       - ALL
     security_opt:
@@ -98,6 +100,8 @@ class _Container:
         Of keepfit itself.
     has_tokens : bool
         Whether requests need a token.
+    scratch_mb : int
+        Room for temporary files, in memory: the server copies the model there.
     """
 
     name: str
@@ -105,6 +109,7 @@ class _Container:
     requirements: tuple[str, ...]
     wheel: Path | None
     has_tokens: bool
+    scratch_mb: int
 
     def files(self) -> dict[str, str]:
         """The text of each file by its name."""
@@ -118,7 +123,9 @@ class _Container:
             "Dockerfile": _DOCKERFILE.format(
                 name=self.name, python=python, port=self.port, installed=" ".join(installed), serve=serve
             ),
-            "compose.yaml": _COMPOSE.format(port=self.port, volumes=_VOLUMES if self.has_tokens else ""),
+            "compose.yaml": _COMPOSE.format(
+                port=self.port, scratch_mb=self.scratch_mb, volumes=_VOLUMES if self.has_tokens else ""
+            ),
             ".dockerignore": _IGNORED.format(
                 kept="\n".join(f"!{name}" for name in ["Dockerfile", *installed, f"{self.name}.safetensors"])
             ),
@@ -153,7 +160,8 @@ def command(model: str, output: str | None, name: str | None, port: int, tokens:
         raise FormatError(f"{model}: {error}") from error
     name = _checked_name(name or _name_of(address))
     extras = ["serve", *(["pandas"] if "features" in facts else []), *(["zstd"] if graph.packed else [])]
-    container = _Container(name, port, _requirements(graph.versions, extras, wheel), wheel, tokens)
+    scratch_mb = _SCRATCH_MB + len(data) // 1_000_000
+    container = _Container(name, port, _requirements(graph.versions, extras, wheel), wheel, tokens, scratch_mb)
     folder = Path(output or f"{name}-container")
     folder.mkdir(parents=True, exist_ok=True)
     for file, text in container.files().items():

@@ -38,6 +38,9 @@ _OPTIONAL = {
     "cloudpickle": "cloudpickle",
     "backports.zstd": "backports.zstd",
     "psycopg": "'psycopg[binary]'",
+    "starlette": "'keepfit[serve]'",
+    "uvicorn": "'keepfit[serve]'",
+    "prometheus-client": "'keepfit[serve]'",
 }
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "LOKY_MAX_CPU_COUNT")
