@@ -28,6 +28,10 @@ from keepfit.graph import PLAIN_DTYPES, Node, Rows
 
 __all__ = ["find"]
 
+#: Members of a group that are larger than this, on average, are copied one by one where they must be copied: memory for
+#: one small array has often been used before, that for all of them together is new, and would stay as long as any does.
+_APART_BYTES = 2**11
+
 _PLAIN = {dtype: name for name, dtype in PLAIN_DTYPES.items()}
 
 
@@ -114,13 +118,13 @@ class _Array(CyclicCodec):
             array = node.array
             if not state.keys() <= {"dtype", "order", "writeable", "dims", "strides"}:
                 raise InvalidStateError(f"an array has no fields {sorted(state)}")
+            if writeable and not array.flags.writeable:
+                array = array.copy()  # as it stands in the file: NumPy copies records field by field
             if "dtype" in state:
                 array = _from_plain(array, as_dtype(state["dtype"]), state.get("dims"), context)
             elif "dims" in state:
                 raise InvalidStateError("an array's shape is that of its tensor")
             _check_contents(array)
-            if writeable and not array.flags.writeable:
-                array = array.copy()
             if state.get("order") == "F":
                 array = array.T
             if "strides" in state:
@@ -138,11 +142,19 @@ class _Array(CyclicCodec):
         if ("dtype" in state and group.array.ndim < 2) or order not in ("C", "F"):  # rows may be the octets of an item
             return super().build_group(group, context)
         whole = {name: value for name, value in state.items() if name != "order"}
-        array = self.build(Node(group.type, whole, array=group.array), context)
+        given = group.array
+        is_large = given.nbytes > _APART_BYTES * group.count
+        is_apart = is_large and not given.flags.writeable and state.keys().isdisjoint({"dtype", "writeable"})
+        if is_apart:
+            whole["writeable"] = False
+        array = self.build(Node(group.type, whole, array=given), context)
         pieces = pieces_of(array, group.lengths)
+        if is_apart:
+            pieces = [piece.copy() for piece in pieces]
         if order == "F":
             return [piece.T for piece in pieces]
-        note_whole(pieces, array, context)
+        if not is_apart:
+            note_whole(pieces, array, context)
         return pieces
 
     def _build_objects(self, node: Node, context: Building) -> Any:

@@ -100,7 +100,7 @@ class _NeighborTree(Codec):
 
 def _check_permutation(order: NDArray[Any]) -> None:
     count = len(order)
-    if order.min() < 0 or order.max() >= count:
+    if order.view(np.uintp).max() >= count:  # what is negative is very large without its sign
         raise InvalidStateError("a neighbour tree points outside its data")
     seen = np.zeros(count, bool)
     seen[order] = True

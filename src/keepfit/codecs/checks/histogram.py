@@ -75,7 +75,7 @@ def _check_model(state: State, dims: Dims) -> None:
 
 
 #: Trees are checked so many at a time: numpy's cost per call is shared, and the copy stays small.
-_TREES_TOGETHER = 256
+_TREES_TOGETHER = 64
 
 
 def _check_trees(trees: list[dict[str, Any]], is_categorical: Any) -> None:
