@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -52,7 +53,8 @@ def _replacements() -> dict[str, Any]:
         "keepfit.codecs.neighbors._check_permutation": nothing,
         "keepfit.codecs.sparse._check_compressed": nothing,
         "keepfit.codecs.sparse._check_data": nothing,
-        "keepfit.codecs.trees._check_nodes": nothing,
+        "keepfit.codecs.trees._LARGE": sys.maxsize,
+        "keepfit.codecs.trees._check_trees": nothing,
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -36,32 +37,43 @@ class _Tree(Codec):
         return self._built(check_columns(group, **_FIELDS), context)
 
     def _built(self, columns: list[list[Any]], context: Building) -> list[Any]:
-        make = tree_class()
-        all_features, _, _, depths, all_nodes, _ = columns
+        all_features, _, _, all_depths, all_nodes, _ = columns
         _check_used_once(all_nodes, context)
         whole = whole_of(all_nodes, context)
         if whole is not None and whole.dtype == tree_node_dtype():  # the very dtype is known at once by compiled code
             whole = whole.view(tree_node_dtype())
             all_nodes = columns[4] = pieces_of(whole, list(map(len, all_nodes)))
-        _check_nodes(all_features, depths, all_nodes, whole)
-        trees = []
-        widths: dict[tuple[bytes, int], int] = {}  # by the octets of n_classes and by n_outputs
-        for n_features, n_classes, n_outputs, max_depth, nodes, values in zip(*columns, strict=True):
-            if n_classes.dtype != _INTEGERS:
-                raise InvalidStateError("a tree has a number of classes for each output, an integer")
-            key = n_classes.tobytes(), n_outputs
-            width = widths.get(key)
-            if width is None or n_classes.ndim != 1:
-                width = widths[key] = _width(n_classes, n_outputs)
-            if values.dtype != _FLOATS or values.shape != (len(nodes), n_outputs, width):
-                raise InvalidStateError("a tree has one value for each node, output and class")
-            tree = make(n_features, n_classes, n_outputs)
-            tree.__setstate__({"max_depth": max_depth, "node_count": len(nodes), "nodes": nodes, "values": values})
-            # The compiled walk trusts the children, which have been checked. It starts counting at 1.
-            if len(nodes) >= _LARGE and tree.compute_node_depths().max() != max_depth + 1:
-                raise InvalidStateError("the depth of a tree is not what its nodes say")
-            trees.append(tree)
+        _check_kinds(all_features, all_nodes)
+        features, depths = np.array(all_features), np.array(all_depths)
+        trees: list[Any] = []
+        for first, last, nodes in _bunches(all_nodes, whole):  # a bunch is checked and copied while it is in the cache
+            counts = np.array(list(map(len, all_nodes[first:last])))
+            _check_trees(features[first:last], depths[first:last], nodes, counts)
+            trees += _made([column[first:last] for column in columns])
         return trees
+
+
+def _made(columns: list[list[Any]]) -> list[Any]:
+    """Trees of nodes that have been checked."""
+    make = tree_class()
+    trees = []
+    widths: dict[tuple[bytes, int], int] = {}  # by the octets of n_classes and by n_outputs
+    for n_features, n_classes, n_outputs, max_depth, nodes, values in zip(*columns, strict=True):
+        if n_classes.dtype != _INTEGERS:
+            raise InvalidStateError("a tree has a number of classes for each output, an integer")
+        key = n_classes.tobytes(), n_outputs
+        width = widths.get(key)
+        if width is None or n_classes.ndim != 1:
+            width = widths[key] = _width(n_classes, n_outputs)
+        if values.dtype != _FLOATS or values.shape != (len(nodes), n_outputs, width):
+            raise InvalidStateError("a tree has one value for each node, output and class")
+        tree = make(n_features, n_classes, n_outputs)
+        tree.__setstate__({"max_depth": max_depth, "node_count": len(nodes), "nodes": nodes, "values": values})
+        # The compiled walk trusts the children, which have been checked. It starts counting at 1.
+        if len(nodes) >= _LARGE and tree.compute_node_depths().max() != max_depth + 1:
+            raise InvalidStateError("the depth of a tree is not what its nodes say")
+        trees.append(tree)
+    return trees
 
 
 def _parts(tree: Any, context: Reducing) -> tuple[Any, ...]:
@@ -112,26 +124,27 @@ def _check_used_once(all_nodes: list[NDArray[Any]], context: Building) -> None:
         raise InvalidStateError("two trees have the same array of nodes")
 
 
-def _check_nodes(
-    n_features: list[int], max_depth: list[int], nodes: list[NDArray[Any]], whole: NDArray[Any] | None
-) -> None:
-    """Check the nodes of trees, many trees at a time. `whole`: the array that they are rows of, if there is one."""
+def _check_kinds(n_features: list[int], nodes: list[NDArray[Any]]) -> None:
     dtype = tree_node_dtype()
     for found in {id(one.dtype): one.dtype for one in nodes}.values():
         if found != dtype:
             fields = ", ".join(found.names or ())
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
-    lengths = list(map(len, nodes))
-    if min(lengths) < 1 or min(n_features) < 0 or any(one.ndim != 1 for one in nodes):
+    if min(map(len, nodes)) < 1 or min(n_features) < 0 or any(one.ndim != 1 for one in nodes):
         raise InvalidStateError("a tree has at least one node, and no negative number of features")
-    counts, features, depths = np.array(lengths), np.array(n_features), np.array(max_depth)
-    ends = np.cumsum(counts)
+
+
+def _bunches(trees: list[NDArray[Any]], whole: NDArray[Any] | None) -> Iterator[tuple[int, int, NDArray[Any]]]:
+    """The nodes of some trees after the other, with the numbers of the first of these trees and of the one after them.
+
+    `whole` is the array that all of them are the rows of, if there is one.
+    """
+    ends = np.cumsum(list(map(len, trees)))
     first = start = 0
-    while first < len(nodes):
+    while first < len(trees):
         last = max(int(np.searchsorted(ends, start + _NODES_TOGETHER, "right")), first + 1)
         stop = int(ends[last - 1])
-        these = whole[start:stop] if whole is not None else _joined(nodes[first:last])
-        _check_trees(features[first:last], depths[first:last], these, counts[first:last])
+        yield first, last, whole[start:stop] if whole is not None else _joined(trees[first:last])
         first, start = last, stop
 
 
@@ -151,7 +164,8 @@ def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArr
     above = check_children(inner, left, right, starts, counts)
     if inner.size:
         feature = nodes["feature"][inner]
-        if feature.min() < 0 or (feature >= np.repeat(n_features, counts)[inner]).any():
+        is_known = feature.max() < n_features.min() or (feature < np.repeat(n_features, counts)[inner]).all()
+        if feature.min() < 0 or not is_known:
             raise InvalidStateError("a tree splits on a feature it does not have")
     if counts.min() < _LARGE and (_depths(above, inner, starts, int(max_depth.max())) != max_depth).any():
         raise InvalidStateError("the depth of a tree is not what its nodes say")
@@ -187,7 +201,7 @@ def check_children(
         raise InvalidStateError("the nodes of a tree do not make one tree")
     if (np.maximum.reduceat(np.maximum(left, right), starts) >= counts).any():  # so nothing overflows below
         raise InvalidStateError("a node of a tree has a child that is not there")
-    start = np.repeat(starts, counts)[inner]
+    start = np.repeat(starts, np.diff(np.searchsorted(inner, starts), append=inner.size))
     lefts, rights = left[inner] + start, right[inner] + start
     if (np.minimum(lefts, rights) <= inner).any():
         raise InvalidStateError("a node of a tree has a child that is not after it")
