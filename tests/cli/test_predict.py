@@ -300,3 +300,15 @@ def test_memory_does_not_grow_with_the_table(numbers, logistic, tmp_path):
     data = numbers[0].to_csv(index=False).encode()  # 4.7 MB
     short, long = (peak_mb(tmp_path / "model.safetensors", data, repeats) for repeats in (1, 20))
     assert long - short < 32, (short, long)
+
+
+def test_categories_of_pandas_are_known_in_every_part_whatever_the_part_has(run):
+    rng = np.random.default_rng(0)
+    colours = rng.choice(["red", "green", "blue"], 3000)
+    frame = pandas.DataFrame({"colour": pandas.Categorical(colours), "size": rng.normal(size=3000)})
+    model = HistGradientBoostingClassifier(categorical_features="from_dtype").fit(frame, colours == "red")
+    keepfit.dump(model, "model.safetensors")
+    ordered = frame.sort_values("colour", key=lambda column: column.astype(str))
+    ordered.to_csv("data.csv", index=False)  # parts of one colour each
+    predicted = read_text(run("predict", "model.safetensors", "data.csv"))["prediction"]
+    assert predicted.tolist() == model.predict(ordered).tolist()
