@@ -57,7 +57,8 @@ def scanner_says(command: list[str], rows: list[hostile.Shape], folder: Path) ->
         place = folder / f"{number:04}{'.joblib' if 'joblib' in category else '.pkl'}"
         place.write_bytes(data)
         try:
-            done = subprocess.run([*command, str(place)], capture_output=True, timeout=_TIME_S, check=False)  # noqa: S603
+            asked = [*command, str(place)]  # some write a report into their folder
+            done = subprocess.run(asked, cwd=folder, capture_output=True, timeout=_TIME_S, check=False)  # noqa: S603
             found.append(done.returncode != 0)
         except subprocess.TimeoutExpired:
             found.append(True)
