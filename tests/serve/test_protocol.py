@@ -12,7 +12,9 @@ from keepfit.serve.errors import RequestError
 from keepfit.serve.limits import HttpLimits
 from keepfit.serve.messages import Answer
 from keepfit.serve.protocol import classification, read_request, write_response
-from keepfit.serve.tensors import DATATYPES, from_array, to_array
+from keepfit.serve.records import records_of, tensors_of_records
+from keepfit.serve.signature import Field, Signature
+from keepfit.serve.tensors import DATATYPES, Tensor, from_array, to_array
 
 LIMITS = HttpLimits()
 
@@ -218,3 +220,34 @@ def test_a_classification_has_the_best_scores_with_their_labels() -> None:
     assert to_array(classification(scores, 9, ()))[1].tolist()[0] == "1.000000:2"
     with pytest.raises(RequestError, match="no scores"):
         classification(from_array("predict", np.array(["a"])), 1, ())
+
+
+def test_an_answer_that_is_too_long_as_json_is_refused_before_it_is_made() -> None:
+    limits = HttpLimits(json_answer_bytes=1000)
+    plain = read_request(body_of({"shape": [1], "data": [1.0]}), None, LIMITS)
+    binary = read_request(body_of({"shape": [1], "data": [1.0]}, parameters={"binary_data_output": True}), None, LIMITS)
+    answer = Answer((from_array("p", np.zeros(100)), from_array("q", np.zeros(100))))
+    assert write_response("m", "1", binary, answer, (), limits)[1] is not None
+    with pytest.raises(RequestError, match="binary tensors") as caught:
+        write_response("m", "1", plain, answer, (), limits)
+    assert caught.value.status == 413
+    many = Answer((Tensor("p", "BYTES", (200,), bytes(800)),))
+    with pytest.raises(RequestError, match="binary tensors"):
+        write_response("m", "1", plain, many, (), limits)
+
+
+def test_labels_that_are_long_are_not_written_for_every_row_without_end() -> None:
+    scores = from_array("predict_proba", np.zeros((300, 2)))
+    labels = ("a" * 400_000, "b" * 400_000)
+    assert classification(from_array("predict_proba", np.zeros((3, 2))), 1, labels).shape == (3, 1)
+    with pytest.raises(RequestError, match="fewer rows"):
+        classification(scores, 1, labels)
+    assert len(records_of([from_array("predict_proba", np.zeros((3, 2)))], labels)) == 3
+    with pytest.raises(RequestError, match="fewer rows"):
+        records_of([scores], labels)
+
+
+def test_a_model_that_says_it_is_wide_beyond_measure_costs_a_record_nothing() -> None:
+    signature = Signature("c", (Field("X", "FP64", (-1, 2**62)),), (), ())
+    with pytest.raises(RequestError, match="a list of"):
+        tensors_of_records([{"a": 1}], signature)

@@ -137,7 +137,7 @@ class App:
         answer = await self.pool.infer(entry.key, request.call)
         note.cpu_s, note.rows = answer.cpu_s, answer.batch_rows
         classes = entry.signature.classes if entry.signature is not None else ()
-        body, json_bytes = write_response(entry.name, entry.version, request, answer, classes)
+        body, json_bytes = write_response(entry.name, entry.version, request, answer, classes, self.limits)
         found: Headers = [JSON]
         if json_bytes is not None:
             found = [BINARY, (_HEADER_LENGTH, b"%d" % json_bytes)]

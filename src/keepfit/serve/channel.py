@@ -13,6 +13,8 @@ from keepfit.serve.messages import FrameError, Receiver, ToFront, ToWorker, fram
 __all__ = ["Channel"]
 
 _decoder = msgspec.msgpack.Decoder(ToFront)
+#: What comes of bytes that are no message: text that is none and nesting without end are none of msgspec's errors.
+_NO_MESSAGE = (FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Channel:
@@ -27,7 +29,8 @@ class Channel:
     on_message : function
         Of a message.
     on_end : function
-        Called once, when the worker is gone, or has said what is no message: it is to be taken for dead then.
+        Called once, when the worker is gone, or has said what is no message, or anything unasked: it is to be taken for
+        dead then.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class Channel:
         self._on_end = on_end
         self._unsent = memoryview(b"")
         self._is_open = True
+        self._is_awaited = True  # first it says that it has started; then it answers
         self._loop.add_reader(sock.fileno(), self._read)
 
     def send(self, message: ToWorker, fds: Sequence[int] = ()) -> None:
@@ -54,6 +58,7 @@ class Channel:
         To one that is gone nothing is sent; `on_end` tells of it.
         """
         data = frame(message)
+        self._is_awaited = True
         try:
             sent = socket.send_fds(self._sock, [data], fds) if fds else self._sock.send(data)
         except BlockingIOError:
@@ -85,12 +90,15 @@ class Channel:
     def _read(self) -> None:
         try:
             data = self._receiver.receive()
+            if not self._is_awaited:
+                raise FrameError("nothing was asked")
             message = None if data is None else _decoder.decode(data)
         except BlockingIOError:
             return
-        except (EOFError, OSError, FrameError, msgspec.MsgspecError):
+        except (EOFError, OSError, *_NO_MESSAGE):
             self.close()
             self._on_end()
             return
         if message is not None:
+            self._is_awaited = False
             self._on_message(message)

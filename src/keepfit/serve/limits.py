@@ -23,6 +23,8 @@ class HttpLimits:
         Of a request that brings a model (base64 makes its file a third longer). It goes to disk, not to memory.
     uploads : int, default=8
         Such requests at a time; who comes after is answered 429.
+    json_answer_bytes : int, default=32 MiB
+        Of numbers, texts and labels that an answer has as JSON. Longer ones go as binary tensors.
     inflate_ratio : int, default=200
         By how much a body of more than 1 MiB may grow when it is decompressed.
     header_bytes : int, default=32 KiB
@@ -48,6 +50,7 @@ class HttpLimits:
     bodies_bytes: int = 512 << 20
     upload_bytes: int = 700_000_000
     uploads: int = 8
+    json_answer_bytes: int = 32 << 20
     inflate_ratio: int = 200
     header_bytes: int = 32 << 10
     connections: int = 1024

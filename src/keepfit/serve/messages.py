@@ -11,6 +11,7 @@ from __future__ import annotations
 import array
 import socket
 import struct
+from typing import Annotated, TypeAlias
 
 import msgspec
 
@@ -52,6 +53,12 @@ SIGNATURE_BYTES_MAX = 1 << 20
 _LENGTH = struct.Struct("<I")
 _FIRST_READ_BYTES = 1 << 16
 _MESSAGE_CHARS = 2_000
+_NAMES_MAX = 100
+
+# A jail may say anything: of what it says, no more is made than a true worker could mean.
+_Words: TypeAlias = Annotated[str, msgspec.Meta(max_length=_MESSAGE_CHARS)]
+_Names: TypeAlias = Annotated[tuple[_Words, ...], msgspec.Meta(max_length=_NAMES_MAX)]
+_Outputs: TypeAlias = Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=16)]
 _FDS_BYTES = socket.CMSG_SPACE(2 * array.array("i").itemsize)
 
 
@@ -81,7 +88,7 @@ class Answer(msgspec.Struct, array_like=True, tag="answer"):
         How many rows were predicted on together.
     """
 
-    outputs: tuple[Tensor, ...]
+    outputs: _Outputs
     cpu_s: float = 0.0
     batch_rows: int = 0
 
@@ -89,16 +96,16 @@ class Answer(msgspec.Struct, array_like=True, tag="answer"):
 class Refusal(msgspec.Struct, array_like=True, tag="refusal"):
     """A `KeepfitError` of a worker: its class, words and place."""
 
-    error: str
-    message: str
-    path: str = ""
-    names: tuple[str, ...] = ()
+    error: _Words
+    message: _Words
+    path: _Words = ""
+    names: _Names = ()
     status: int = 0
 
     @classmethod
     def of(cls, error: KeepfitError) -> Refusal:
         """The refusal that says what `error` says."""
-        names = tuple(str(name)[:_MESSAGE_CHARS] for name in getattr(error, "names", ())[:100])
+        names = tuple(str(name)[:_MESSAGE_CHARS] for name in getattr(error, "names", ())[:_NAMES_MAX])
         status = error.status if isinstance(error, ServeError) else 0
         message = error.message[:_MESSAGE_CHARS]
         return cls(type(error).__name__, message, error.path[:_MESSAGE_CHARS], names, status)
@@ -216,7 +223,7 @@ class Loaded(msgspec.Struct, array_like=True, tag="loaded"):
 class Answers(msgspec.Struct, array_like=True, tag="answers"):
     """One answer or refusal for each call."""
 
-    items: tuple[Answer | Refusal, ...]
+    items: Annotated[tuple[Answer | Refusal, ...], msgspec.Meta(max_length=1 << 14)]
 
 
 class Done(msgspec.Struct, array_like=True, tag="done"):

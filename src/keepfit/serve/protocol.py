@@ -19,9 +19,12 @@ from keepfit.serve.limits import HttpLimits
 from keepfit.serve.messages import Answer, Call
 from keepfit.serve.tensors import Tensor, from_array, to_array
 
-__all__ = ["Request", "classification", "json_of", "read_request", "write_response"]
+__all__ = ["Request", "check_answer", "classification", "json_of", "read_request", "size_of", "write_response"]
 
 _NOTHING = msgspec.Raw()
+_LIMITS = HttpLimits()
+_NUMBER_BYTES = 8
+_SCORE_CHARS = 24  # of a score and its index
 _SHARED = "shared memory is not offered here: send the tensor's data in the request"
 
 
@@ -200,7 +203,12 @@ def _check_wanted(wanted: list[_Wanted], limits: HttpLimits) -> None:
 
 
 def write_response(
-    name: str, version: str, request: Request, answer: Answer, classes: tuple[str, ...] = ()
+    name: str,
+    version: str,
+    request: Request,
+    answer: Answer,
+    classes: tuple[str, ...] = (),
+    limits: HttpLimits = _LIMITS,
 ) -> tuple[bytes, int | None]:
     """The response to a request.
 
@@ -212,6 +220,7 @@ def write_response(
     answer : Answer
     classes : tuple of str, default=()
         Labels of the model, for the classification extension.
+    limits : HttpLimits, default=HttpLimits()
 
     Returns
     -------
@@ -222,14 +231,15 @@ def write_response(
     Raises
     ------
     RequestError
-        If a classification was asked of what has no scores.
+        If a classification was asked of what has no scores; with status 413, if the JSON would be too long.
     """
     outputs = []
+    chars = 0
     tails: list[bytes | memoryview] = []
     for place, tensor in enumerate(answer.outputs):
         parameters = request.wanted[place].parameters if request.wanted else None
         if parameters is not None and parameters.classification:
-            tensor = classification(tensor, parameters.classification, classes)
+            tensor = classification(tensor, parameters.classification, classes, limits)
         is_binary = request.is_binary
         if parameters is not None and parameters.binary_data is not None:
             is_binary = parameters.binary_data
@@ -238,6 +248,8 @@ def write_response(
             size = {"binary_data_size": len(tensor.data)}
             outputs.append(_Output(tensor.name, tensor.datatype, tensor.shape, size))
         else:
+            chars += size_of(tensor)
+            check_answer(chars, limits)
             data = to_array(tensor).ravel().tolist()
             outputs.append(_Output(tensor.name, tensor.datatype, tensor.shape, None, data))
     head = _encoder.encode(_Response(name, version, outputs, request.id))
@@ -246,7 +258,28 @@ def write_response(
     return b"".join((head, *tails)), len(head)
 
 
-def classification(tensor: Tensor, count: int, classes: tuple[str, ...]) -> Tensor:
+def check_answer(size: int, limits: HttpLimits) -> None:
+    """Refuse what is too long as JSON, before any of it is made: it is made here, where everybody's requests wait.
+
+    Raises
+    ------
+    RequestError
+        With status 413, if `size` is over ``json_answer_bytes``.
+    """
+    if size > limits.json_answer_bytes:
+        raise RequestError(
+            f"the answer has more than {limits.json_answer_bytes:,} bytes as JSON; send fewer rows, or ask for "
+            "binary tensors",
+            status=413,
+        )
+
+
+def size_of(tensor: Tensor) -> int:
+    """How many bytes a tensor has as JSON, at about 8 for a number."""
+    return max(len(tensor.data), _NUMBER_BYTES * math.prod(tensor.shape))
+
+
+def classification(tensor: Tensor, count: int, classes: tuple[str, ...], limits: HttpLimits = _LIMITS) -> Tensor:
     """The largest scores of each row as texts ``score:index:label``, as the classification extension has them.
 
     Parameters
@@ -257,6 +290,7 @@ def classification(tensor: Tensor, count: int, classes: tuple[str, ...]) -> Tens
         How many for a row; cut to the number of classes.
     classes : tuple of str
         The labels; left out where there are not as many as scores.
+    limits : HttpLimits, default=HttpLimits()
 
     Returns
     -------
@@ -266,13 +300,17 @@ def classification(tensor: Tensor, count: int, classes: tuple[str, ...]) -> Tens
     Raises
     ------
     RequestError
-        If the tensor has no scores by class, or `count` is negative.
+        If the tensor has no scores by class, or `count` is negative; with status 413, if it has too many, or what the
+        labels make of them is too long.
     """
+    check_answer(size_of(tensor), limits)
     scores = to_array(tensor)
     if scores.ndim != 2 or scores.dtype.kind != "f" or count < 0:
         raise RequestError(
             f"the output {tensor.name!r} has no scores for classes; a classification is made of predict_proba"
         )
+    longest = sorted((len(label) for label in classes), reverse=True)[:count]
+    check_answer(len(scores) * (_SCORE_CHARS * min(count, scores.shape[1]) + sum(longest)), limits)
     best = np.argsort(-scores, axis=1, kind="stable")[:, :count]
     labels = [f":{label}" for label in classes] if len(classes) == scores.shape[1] else [""] * scores.shape[1]
     texts = [

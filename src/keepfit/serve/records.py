@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,10 +17,14 @@ import msgspec
 import numpy as np
 
 from keepfit.serve.errors import RequestError
+from keepfit.serve.limits import HttpLimits
+from keepfit.serve.protocol import check_answer, size_of
 from keepfit.serve.signature import Field, Signature
 from keepfit.serve.tensors import DATATYPES, Tensor, from_array, to_array
 
 __all__ = ["records_of", "tensors_of_csv", "tensors_of_records"]
+
+_LIMITS = HttpLimits()
 
 
 def tensors_of_records(records: Sequence[Any], signature: Signature) -> tuple[Tensor, ...]:
@@ -101,22 +106,35 @@ def tensors_of_csv(text: str, signature: Signature) -> tuple[Tensor, ...]:
     return tuple(_column(field, _read(field, field.name, columns[places[field.name]])) for field in fields)
 
 
-def records_of(outputs: Sequence[Tensor], classes: tuple[str, ...]) -> list[dict[str, Any]]:
+def records_of(
+    outputs: Sequence[Tensor], classes: tuple[str, ...], limits: HttpLimits = _LIMITS
+) -> list[dict[str, Any]]:
     """One record for each row of the outputs; where there is a value for each class, an object of them.
 
     Parameters
     ----------
     outputs : sequence of Tensor
     classes : tuple of str
+    limits : HttpLimits, default=HttpLimits()
 
     Returns
     -------
     list of dict
+
+    Raises
+    ------
+    RequestError
+        With status 413, if they would be too long: each row has the names of the outputs and of the classes again.
     """
     columns = []
+    size = 0
     for tensor in outputs:
+        is_by_class = len(tensor.shape) == 2 and len(classes) == tensor.shape[1]
+        words = len(tensor.name) + (sum(map(len, classes)) if is_by_class else 0)
+        size += size_of(tensor) + words * math.prod(tensor.shape[:1])
+        check_answer(size, limits)
         values = to_array(tensor).tolist()
-        if len(tensor.shape) == 2 and len(classes) == tensor.shape[1]:
+        if is_by_class:
             values = [dict(zip(classes, row, strict=True)) for row in values]
         columns.append(values)
     names = [tensor.name for tensor in outputs]
@@ -135,8 +153,8 @@ def _value(record: Any, field: Field) -> Any:
     if len(field.shape) == 1 and field.datatype == "BYTES":
         return record  # a model that takes records of its own
     width = field.shape[1] if len(field.shape) > 1 and field.shape[1] >= 0 else len(record)
-    names = [f"x{place}" for place in range(width)]
-    if not all(name in record for name in names):
+    names = [f"x{place}" for place in range(width)] if width <= len(record) else []  # a model may say any width
+    if width > len(record) or not all(name in record for name in names):
         raise RequestError(f"a record has to be a list of {width} values, or an object with {field.name!r}")
     return [record[name] for name in names]
 

@@ -59,7 +59,7 @@ class _Prediction:
         entry = note.entry = await app.access.ready(grant, name, version)  # the one in service now
         answer = await app.pool.infer(entry.key, Call(inputs, _outputs(request)))
         note.cpu_s = answer.cpu_s
-        records: Any = records_of(answer.outputs, signature.classes)
+        records: Any = records_of(answer.outputs, signature.classes, app.limits)
         found, encoding = await compressed(
             json_of(records[0] if is_single else records), headers.get(b"accept-encoding", b"")
         )

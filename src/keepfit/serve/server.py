@@ -180,7 +180,14 @@ class Server:
             self._check_isolation()
             assert isinstance(settings.place, Store)  # _tokens_of has seen to it
             limits = settings.upload_limits
-            uploads = Uploads(settings.place, self._pool, self._repository, limits=limits, converts=settings.converts)
+            uploads = Uploads(
+                settings.place,
+                self._pool,
+                self._repository,
+                limits=limits,
+                converts=settings.converts,
+                spool_folder=settings.spool,
+            )
         self._repository.serves_tenants = self._pool.isolation().is_strong or settings.allow_weak_isolation
         await self._repository.start()
         store = settings.place if isinstance(settings.place, Store) else None
@@ -334,6 +341,7 @@ def _uvicorn_server(settings: ServerSettings) -> uvicorn.Server:
     config = uvicorn.Config(
         "keepfit",  # `Server` puts the application here when the models are loaded
         http=_connections(limits),
+        ws="none",  # an upgrade would leave the bounds of `_connections`
         interface="asgi3",
         lifespan="off",
         log_config=None,

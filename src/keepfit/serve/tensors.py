@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import numpy as np
@@ -43,6 +43,7 @@ else:
 
 _OF_DTYPE = {dtype.str: name for name, dtype in DATATYPES.items()}
 _LENGTH = struct.Struct("<I")
+_DIMENSIONS_MAX = 32
 
 
 class Tensor(msgspec.Struct, frozen=True, array_like=True):
@@ -54,14 +55,14 @@ class Tensor(msgspec.Struct, frozen=True, array_like=True):
     datatype : str
         One of `DATATYPES`, or ``"BYTES"``.
     shape : tuple of int
-        None of them negative.
+        None of them negative, and at most 32; a message of a worker with others is none.
     data : bytes-like
         The binary form: elements little-endian in C order; for ``BYTES``, each element after its length as 4 bytes.
     """
 
     name: str
     datatype: str
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[Annotated[int, msgspec.Meta(ge=0)], ...], msgspec.Meta(max_length=_DIMENSIONS_MAX)]
     data: _Data
 
 
