@@ -86,8 +86,7 @@ class Keeper:
         if self._search is None:
             return None
         try:
-            parts = {name: digest for name, digest in self._search.parts.items() if name != "fits"}
-            return hashlib.sha256(dumps({"parts": parts, "params": dict(params)})).hexdigest()
+            return hashlib.sha256(dumps({"parts": dict(self._search.parts), "params": dict(params)})).hexdigest()
         except KeepfitError:
             return None
 

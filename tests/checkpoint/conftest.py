@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_iris
 
+from store_places import lasting_place, postgresql, postgresql_place
+
+__all__ = ["lasting_place", "postgresql", "postgresql_place"]
+
 
 @pytest.fixture
 def store(tmp_path: Path) -> Path:

@@ -40,7 +40,7 @@ from sklearn.tree import DecisionTreeClassifier
 from test_sharing import columns
 
 import keepfit
-from keepfit.checkpoint.plan import plan
+from keepfit.checkpoint.plan import Planner
 from keepfit.checkpoint.sharing import CASES
 from keepfit.checkpoint.sharing.forests_seam import Forest
 from keepfit.errors import KeepfitWarning
@@ -81,7 +81,7 @@ def planned(
         for train, test in splits
     ]
     tasks: list[Any] = [(None, (), one) for one in arguments]
-    return plan(range(len(tasks)), tasks, arguments, worker_count)
+    return Planner(tasks, arguments, worker_count).plan(range(len(tasks)))
 
 
 COUNTS = {"n_estimators": [2, 3]}

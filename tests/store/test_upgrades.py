@@ -9,16 +9,21 @@ from pathlib import Path
 
 import pytest
 
-from keepfit.store import Store, TokenInfo
+from keepfit.store import SearchRecord, Store, TokenInfo
 from keepfit.store.schema import SCHEMA_VERSION, now
 
 CORPUS = Path(__file__).parents[1] / "corpus" / "stores"
 
 
+@pytest.fixture(params=[1, 2])
+def old_version(request: pytest.FixtureRequest) -> int:
+    return request.param
+
+
 @pytest.fixture
-def old_store(tmp_path: Path) -> Path:
+def old_store(old_version: int, tmp_path: Path) -> Path:
     path = tmp_path / "state.db"
-    path.write_bytes(gzip.decompress((CORPUS / "schema_1.db.gz").read_bytes()))
+    path.write_bytes(gzip.decompress((CORPUS / f"schema_{old_version}.db.gz").read_bytes()))
     return path
 
 
@@ -38,23 +43,27 @@ def columns_of(path: Path) -> dict[str, list[tuple[object, ...]]]:
     return found
 
 
-def test_a_store_of_schema_1_keeps_all_it_had(old_store: Path) -> None:
-    assert version_of(old_store) == 1
+def test_an_older_store_keeps_all_it_had(old_version: int, old_store: Path) -> None:
+    assert version_of(old_store) == old_version
     with Store(old_store, create=False) as store:
         assert store.load("line", version=1) == [1, 2, 3]
         assert store["line"].predict([[0.2], [2.9]]).tolist() == ["no", "yes"]
         assert store.aliases("line") == {"best": 2}
         info = store.info("line")
-        assert (info.metadata, info.tenant, info.form) == ({"by": "schema 1"}, None, "graph")
+        assert (info.metadata, info.tenant, info.form) == ({"by": f"schema {old_version}"}, None, "graph")
         assert store.work.find([bytes(32)]) == {bytes(32): b"payload"}
+        assert [one.fit_count for one in store.work.searches()] == [3 if old_version == 2 else None]
+        assert "fits" not in store.work.searches()[0].parts
     assert version_of(old_store) == SCHEMA_VERSION
 
 
 def test_an_upgraded_store_takes_what_is_new(old_store: Path) -> None:
     with Store(old_store) as store:
         assert store.save("line", [4]).version == 3
-        store.tokens.add(TokenInfo("k", bytes(32), "infer", None, "", now()))
-        assert [one.key for one in store.tokens.all()] == ["k"]
+        store.tokens.add(TokenInfo("new", bytes(32), "infer", None, "", now()))
+        assert "new" in [one.key for one in store.tokens.all()]
+        search_id = store.work.begin(SearchRecord("f", "new", {}, 1))
+        assert store.work.leases.take(search_id, [[bytes(32)]], 1) == [bytes(32)]
 
 
 def test_an_upgraded_store_has_the_tables_of_a_new_one(old_store: Path, tmp_path: Path) -> None:
@@ -89,6 +98,8 @@ def test_a_postgresql_store_of_schema_1_is_upgraded_too(postgresql_place: str) -
         store["m"] = [1]
         with store._database.write() as connection:
             for statement in (
+                "DROP TABLE keepfit_lease",
+                "ALTER TABLE keepfit_search DROP COLUMN fit_count",
                 "DROP TABLE keepfit_token",
                 "ALTER TABLE keepfit_model DROP COLUMN tenant",
                 "ALTER TABLE keepfit_model_version DROP COLUMN form",

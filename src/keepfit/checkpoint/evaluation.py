@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
 from keepfit.checkpoint import sklearn_seam
@@ -12,10 +12,12 @@ from keepfit.checkpoint.differences import difference_text
 from keepfit.checkpoint.environment import thread_text
 from keepfit.checkpoint.identity import Identities
 from keepfit.checkpoint.joblib_seam import Engine, TaskCall
-from keepfit.checkpoint.plan import Plan, plain_plan, plan
+from keepfit.checkpoint.leasing import Portions, renewed
+from keepfit.checkpoint.plan import Plan, Planner, plain_plan
 from keepfit.checkpoint.progress import Counts, Progress
 from keepfit.checkpoint.recording import Recorder
 from keepfit.checkpoint.running import run_plan
+from keepfit.checkpoint.sharing import Trust
 from keepfit.checkpoint.walk import NoIdentityError
 from keepfit.checkpoint.warned import Warned, warn_again
 from keepfit.errors import KeepfitError, KeepfitWarning, UnsupportedError
@@ -46,6 +48,9 @@ class Journal(Protocol):
     def note(self, text: str) -> None:
         """Tell the user something, once."""
 
+    def waits(self, task_count: int) -> None:
+        """There is nothing to do but what other processes are at."""
+
     def is_first(self, kin: tuple[str, ...]) -> bool:
         """Whether no search of that kind was in this run before."""
 
@@ -71,19 +76,26 @@ class _Call:
         self._warned: dict[int, list[Warned]] = {}
         self._names = [self._identity(arguments) for arguments in self._arguments]
         self._search_id = 0
+        self._planner: Planner | None = None
+        self._unkept: list[bytes] = []
         self._splits: dict[int, int] = {}  # numbers in the order of all tasks, whichever of them are computed
         for arguments in self._arguments:
             self._splits.setdefault(id(arguments.get("test")), len(self._splits))
         self._candidates: dict[int, str] = {}
 
     def run(self) -> list[Any]:
-        results = self._look_up()
-        planned = self._planned([number for number in range(len(self._tasks)) if number not in results])
+        results, _ = self._look_up(range(len(self._tasks)))
+        todo = [number for number in range(len(self._tasks)) if number not in results]
+        # A task without an identity may have effects, so it is done as it would be.
+        shares = self._journal.share and self._kind == "_fit_and_score"
+        if shares and all(self._names[number] is not None for number in todo):
+            self._planner = Planner(self._tasks, self._arguments, self._engine.worker_count)
+        planned = self._planned(todo)
         self._begin(results, planned)
         state = "failed"
         try:
             self._replay(results)
-            results.update(self._compute(planned))
+            self._compute(planned.units, results)
             state = "finished"
         except (KeyboardInterrupt, SystemExit):
             state = "stopped"
@@ -99,29 +111,31 @@ class _Call:
             self._journal.note(f"{self._label}: computed, not reused: {error}")
             return None
 
-    def _look_up(self) -> dict[int, Any]:
-        """The results that are kept, by number of their task."""
-        found = self._journal.work.find([name for name in self._names if name is not None])
-        results = {}
-        for number, name in enumerate(self._names):
+    def _look_up(self, numbers: Iterable[int]) -> tuple[dict[int, Any], set[int]]:
+        """The results that are kept of some tasks, by number, and which are kept but cannot be read."""
+        named = {number: name for number in numbers if (name := self._names[number]) is not None}
+        found = self._journal.work.find(list(named.values()))
+        results: dict[int, Any] = {}
+        unreadable = set()
+        for number, name in named.items():
             if name in found:
                 try:
                     kept = loads(found[name], trusted=self._trusted(self._arguments[number]))
                     results[number], self._warned[number] = kept["result"], kept["warnings"]
                 except KeepfitError as error:
+                    unreadable.add(number)
                     self._journal.note(f"{self._label}: a kept result cannot be read, so it is computed: {error}")
-        return results
+        return results, unreadable
 
     def _trusted(self, arguments: Mapping[str, Any]) -> Sequence[Any]:
         """A result may hold a fitted estimator; the live task says of which classes."""
         return self._identities.met if arguments.get("return_estimator") else ()
 
-    def _planned(self, todo: Sequence[int]) -> Plan:
-        """What is done together. A task without an identity may have effects, so it is done as it would be."""
-        shares = self._journal.share and self._kind == "_fit_and_score"
-        if not shares or any(self._names[number] is None for number in todo):
+    def _planned(self, todo: Sequence[int], trust: Trust | None = None) -> Plan:
+        """What is done together."""
+        if self._planner is None:
             return plain_plan(todo)
-        return plan(todo, self._tasks, self._arguments, self._engine.worker_count)
+        return self._planner.plan(todo, () if trust is None else trust.held | trust.refused.keys())
 
     def _begin(self, results: Mapping[int, Any], planned: Plan) -> None:
         work, counts = self._journal.work, self._counts
@@ -130,15 +144,19 @@ class _Call:
             text = difference_text(parts, work.similar(parts))
             if text is not None:
                 self._journal.note(f"{self._label}: {text}")
-        shown = {"fits": str(planned.fit_count)} if planned.groups else {}
-        self._search_id = work.begin(SearchRecord(self._kind, self._label, {**parts, **shown}, len(self._tasks)))
-        if results:
-            work.reuse(self._search_id, [name for number in results if (name := self._names[number]) is not None])
-        for result in results.values():
-            counts.add_score(sklearn_seam.outcome_of(self._kind, result).score)
-        counts.reused = len(results)
+        fit_count = planned.fit_count if planned.groups else None
+        self._search_id = work.begin(SearchRecord(self._kind, self._label, parts, len(self._tasks), fit_count))
+        self._reuse(results)
         counts.fits = planned.fit_count
         self._journal.begins(self._search_id, counts)
+
+    def _reuse(self, results: Mapping[int, Any]) -> None:
+        if results:
+            names = [name for number in results if (name := self._names[number]) is not None]
+            self._journal.work.reuse(self._search_id, names)
+        for result in results.values():
+            self._counts.add_score(sklearn_seam.outcome_of(self._kind, result).score)
+        self._counts.reused += len(results)
 
     def _replay(self, results: Mapping[int, Any]) -> None:
         """Let reused results be seen as computed ones are."""
@@ -146,20 +164,33 @@ class _Call:
             sklearn_seam.replay(self._arguments[number], result)
             warn_again(self._warned[number])
 
-    def _compute(self, planned: Plan) -> dict[int, Any]:
-        """Results of the tasks that are not kept, by number."""
-        results: dict[int, Any] = {}
-        with Recorder(self._journal.work, self._record, self._committed) as recorder:
+    def _compute(self, units: Sequence[Sequence[int]], results: dict[int, Any]) -> None:
+        """Add the results of the tasks that are not kept: computed here, or by others meanwhile."""
+        if not units:
+            return
+        leases, trust = self._journal.work.leases, Trust()
+        with (
+            renewed(leases, self._search_id),
+            Recorder(self._journal.work, self._record, self._committed) as recorder,
+        ):
 
             def arrived(number: int, result: Any, warned: list[Warned]) -> None:
                 results[number] = result
                 recorder.add(number, result, warned)
 
-            for difference in run_plan(planned, self._tasks, self._engine, arrived):
-                text = f"{self._label}: done the plain way, since a shared fit gave another result: {difference}"
-                self._journal.note(text)
-                warnings.warn(text, KeepfitWarning, stacklevel=2)
-        return results
+            def found(kept: dict[int, Any]) -> None:
+                results.update(kept)
+                self._reuse(kept)
+                self._replay(kept)
+                self._journal.progress.update()
+
+            portions = Portions(leases, self._search_id, self._names, self._look_up, self._engine.worker_count)
+            for numbers in portions.of(units, found, self._journal.waits):
+                run_plan(self._planned(numbers, trust), self._tasks, self._engine, trust, arrived)
+        for difference in trust.refused.values():
+            text = f"{self._label}: done the plain way, since a shared fit gave another result: {difference}"
+            self._journal.note(text)
+            warnings.warn(text, KeepfitWarning, stacklevel=2)
 
     def _record(self, number: int, result: Any, warned: list[Warned]) -> FinishedTask | None:
         """What is kept of a result; None if it cannot be."""
@@ -173,6 +204,7 @@ class _Call:
             payload = dumps({"result": result, "warnings": warned})
         except UnsupportedError as error:
             self._journal.note(f"{self._label}: computed, not kept: {error}")
+            self._unkept.append(name)
             return None
         return FinishedTask(
             identity=name,
@@ -198,6 +230,9 @@ class _Call:
     def _committed(self, records: Sequence[FinishedTask], passed: int) -> None:
         self._counts.computed += len(records) + passed
         self._counts.kept += len(records)
+        if self._unkept:  # others would wait for them
+            self._journal.work.leases.release(self._search_id, self._unkept)
+            self._unkept.clear()
         self._journal.progress.update()
 
     def _end(self, state: str) -> None:

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from keepfit.checkpoint import sharing_seam
 from keepfit.checkpoint.sharing import CASES, Case, Group, Level, Member
 
-__all__ = ["Plan", "plain_plan", "plan"]
+__all__ = ["Plan", "Planner", "plain_plan"]
 
 _TaskCall = Any
 
@@ -56,6 +56,11 @@ class Plan:
     single: list[int]
     fit_count: int
 
+    @property
+    def units(self) -> list[list[int]]:
+        """Numbers of the tasks that are done together, the longest first."""
+        return [[member.number for member in group.members] for group in self.groups] + [[one] for one in self.single]
+
 
 @dataclass(frozen=True)
 class _Step:
@@ -68,15 +73,16 @@ class _Step:
     is_last: bool = False
 
 
-def plan(
-    numbers: Sequence[int], tasks: Sequence[_TaskCall], arguments: Sequence[Mapping[str, Any]], worker_count: int
-) -> Plan:
-    """Find what tasks share.
+def plain_plan(numbers: Sequence[int]) -> Plan:
+    """Each task by itself."""
+    return Plan([], list(numbers), len(numbers))
+
+
+class Planner:
+    """Finds what tasks of a call share.
 
     Parameters
     ----------
-    numbers : sequence of int
-        The tasks to do.
     tasks : sequence of (function, args, kwargs)
         All tasks of the call.
     arguments : sequence of mapping
@@ -84,15 +90,7 @@ def plan(
     worker_count : int
         How many groups are worked on at once.
     """
-    return _Planning(tasks, arguments, worker_count).plan(numbers)
 
-
-def plain_plan(numbers: Sequence[int]) -> Plan:
-    """Each task by itself."""
-    return Plan([], list(numbers), len(numbers))
-
-
-class _Planning:
     def __init__(self, tasks: Sequence[_TaskCall], arguments: Sequence[Mapping[str, Any]], worker_count: int) -> None:
         self._tasks = tasks
         self._arguments = arguments
@@ -100,7 +98,16 @@ class _Planning:
         self._steps: dict[int, tuple[_Step, ...]] = {}
         self._names: dict[Hashable, int] = {}
 
-    def plan(self, numbers: Sequence[int]) -> Plan:
+    def plan(self, numbers: Sequence[int], checked: Collection[int] = ()) -> Plan:
+        """Plan some tasks.
+
+        Parameters
+        ----------
+        numbers : sequence of int
+            The tasks to do.
+        checked : collection of int
+            Kinds of members that have been checked before.
+        """
         if len(numbers) < 2 or not sharing_seam.may_share(self._arguments[numbers[0]]):
             return plain_plan(numbers)
         together: dict[tuple[Hashable, Hashable], list[int]] = {}
@@ -119,9 +126,9 @@ class _Planning:
                 groups.extend(self._groups(members))
         fits = sum(len({member.last_fit for member in group.members}) for group in groups)
         groups.sort(key=lambda group: (group.cost, len(group.members)), reverse=True)
-        checked: set[int] = set()
+        seen = set(checked)
         for group in groups:
-            group.checks = _checks(group.members, checked)
+            group.checks = _checks(group.members, seen)
         return Plan(groups, sorted(single), fits + len(single))
 
     def _split(self, number: int) -> Hashable:

@@ -119,6 +119,7 @@ class _Journal:
         self.occurrences: Counter[bytes] = Counter()
         self._run = run
         self._kin: set[tuple[str, ...]] = set()
+        self._waits = False  # told of in this search
 
     @property
     def heading(self) -> str:
@@ -127,6 +128,7 @@ class _Journal:
     def begins(self, search_id: int, counts: Counts) -> None:
         self._run._searches.append((search_id, counts))
         self._run._states.append("running")
+        self._waits = False
         self.progress.begin(counts)
 
     def ends(self, state: str) -> None:
@@ -146,6 +148,11 @@ class _Journal:
         if text not in self._run.notes:
             self._run.notes.append(text)
             self.progress.say(text)
+
+    def waits(self, task_count: int) -> None:
+        if not self._waits:
+            self._waits = True
+            self.progress.say(f"waiting for {task_count} tasks that another process is at")
 
     def is_first(self, kin: tuple[str, ...]) -> bool:
         if kin in self._kin:
@@ -208,7 +215,8 @@ def checkpoint(
 
     Results are committed in groups, 50 ms to half a second apart, so that it takes a fiftieth of the time: ``kill -9``
     loses those and what was in flight. SIGTERM raises `SystemExit` in the block, unless you handle the signal yourself.
-    Several processes may use one store at once.
+    Several processes, on one or on several machines, may run the same search on one store: each task is done by one of
+    them, and those of a process that was killed are taken on by the others, on another machine after two minutes.
 
     Examples
     --------

@@ -17,8 +17,8 @@ __all__ = ["run_plan"]
 _Arrived = Callable[[int, Any, list[Warned]], None]
 
 
-def run_plan(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, arrived: _Arrived) -> list[str]:
-    """Run the tasks of a plan.
+def run_plan(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, trust: Trust, arrived: _Arrived) -> None:
+    """Run the tasks of a plan. Those of a kind of which shared results differed are evaluated the plain way.
 
     Parameters
     ----------
@@ -26,15 +26,11 @@ def run_plan(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, arrived: _Ar
     tasks : sequence of (function, args, kwargs)
         All tasks of the call.
     engine : Engine
+    trust : Trust
+        What checks have shown in earlier plans of the call; what they show here is added.
     arrived : callable
         Gets the number of a task, its result as soon as there is one, and the warnings it gave. In any thread.
-
-    Returns
-    -------
-    list of str
-        How shared results differed from plain ones. Tasks of that kind were evaluated the plain way.
     """
-    trust = Trust()
     done: set[int] = set()
 
     def shared(number: int, result: Any, warned: list[Warned]) -> None:
@@ -45,7 +41,6 @@ def run_plan(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, arrived: _Ar
     work(plan, tasks, engine, trust, shared)
     again = [number for group in plan.groups for member in group.members if (number := member.number) not in done]
     _run_plainly(again, [unfitted(tasks[number]) for number in again], engine, arrived)
-    return list(trust.refused.values())
 
 
 def _run_here(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, trust: Trust, arrived: _Arrived) -> None:

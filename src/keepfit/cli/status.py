@@ -67,7 +67,7 @@ _HEADERS = (
 def _row(one: SearchInfo, names: dict[str | None, str]) -> tuple[object, ...]:
     what = names.get(one.parts.get("estimator"), one.label)
     done = one.reused + one.computed
-    fits = f"{int(one.parts['fits']):,}" if "fits" in one.parts else ""
+    fits = "" if one.fit_count is None else f"{one.fit_count:,}"
     counts = (f"{done:,}", f"{one.task_count:,}", fits, f"{one.reused:,}", f"{one.failed:,}")
     known = (names.get(one.parts.get("target")), names.get(one.parts.get("scorer")))
     return (one.id, what, *known, one.state, *counts, number(one.best_score), when(one.updated_at))

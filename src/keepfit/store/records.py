@@ -172,16 +172,18 @@ class SearchRecord:
     label : str
         For people: ``GridSearchCV over Pipeline``.
     parts : mapping of str to str
-        What the identity of its tasks is made of: the name of each part and its digest in hex. Where tasks share fits,
-        also ``fits``: how many there are.
+        What the identity of its tasks is made of: the name of each part and its digest in hex.
     task_count : int
         How many tasks it has, those that are reused included.
+    fit_count : int or None, default=None
+        How many models are fitted for the tasks that are not reused, where tasks share fits.
     """
 
     kind: str
     label: str
     parts: Mapping[str, str] = field(default_factory=dict)
     task_count: int = 0
+    fit_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +243,8 @@ class SearchInfo:
     started_at, updated_at : datetime
         In UTC; `updated_at` is when work last came in.
     ended_at : datetime or None
+    fit_count : int or None, default=None
+        As in `SearchRecord`.
     """
 
     id: int
@@ -256,6 +260,7 @@ class SearchInfo:
     started_at: datetime
     updated_at: datetime
     ended_at: datetime | None
+    fit_count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

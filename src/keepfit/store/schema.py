@@ -2,9 +2,8 @@
 
 Names carry the prefix ``keepfit_``, so that a PostgreSQL database may hold other things too.
 
-A later release that leases tasks to machines adds its table beside `task`; a change to what stands here raises
-`SCHEMA_VERSION` and brings the step that upgrades an older store, in upgrades.py. A process of the release before that
-has the store open goes on: what is new has a default.
+A change to what stands here raises `SCHEMA_VERSION` and brings the step that upgrades an older store, in upgrades.py. A
+process of the release before that has the store open goes on: what is new has a default.
 """
 
 from __future__ import annotations
@@ -37,6 +36,7 @@ __all__ = [
     "alias",
     "array",
     "array_chunk",
+    "lease",
     "metadata",
     "model",
     "model_array",
@@ -50,7 +50,7 @@ __all__ = [
     "token",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 class Moment(TypeDecorator[datetime]):
@@ -174,6 +174,7 @@ search = Table(
     Column("updated_at", Moment, nullable=False),
     Column("ended_at", Moment),
     Column("owner", Text, nullable=False),  # the process that runs it, see owner.py
+    Column("fit_count", BigInteger),
 )
 
 search_part = Table(
@@ -208,6 +209,15 @@ reuse = Table(
     metadata,
     _belongs_to("search_id", "search", primary_key=True),
     _belongs_to("task_id", "task", primary_key=True, index=True),
+)
+
+#: Which tasks a running search has taken on, see leases.py.
+lease = Table(
+    "keepfit_lease",
+    metadata,
+    Column("identity", LargeBinary(32), primary_key=True),
+    _belongs_to("search_id", "search", index=True),
+    Column("expires_at", Moment, nullable=False),
 )
 
 #: Who may ask a server for what. The secret itself is not kept.

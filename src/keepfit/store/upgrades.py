@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from sqlalchemy import Column, Connection
+from sqlalchemy import BigInteger, Column, Connection, cast, select
 from sqlalchemy.schema import CreateColumn
 
 from keepfit.store import schema
@@ -17,7 +17,8 @@ def upgrade(connection: Connection, found: int) -> None:
 
     Notes
     -----
-    Nothing is copied: a step adds tables and columns, so it takes as long for a large store as for a small one.
+    Models and tasks stay as they are: a step adds tables and columns, so it takes as long for a large store as for a
+    small one.
     """
     for version in range(found, schema.SCHEMA_VERSION):
         _STEPS[version](connection)
@@ -30,10 +31,19 @@ def _uploads_and_tokens(connection: Connection) -> None:
     schema.token.create(connection)
 
 
+def _leases_and_fits(connection: Connection) -> None:
+    schema.lease.create(connection)
+    _add_column(connection, schema.search.c.fit_count)
+    part = schema.search_part.c
+    count = select(cast(part.digest, BigInteger)).where(part.search_id == schema.search.c.id, part.name == "fits")
+    connection.execute(schema.search.update().values(fit_count=count.scalar_subquery()))
+    connection.execute(schema.search_part.delete().where(part.name == "fits"))
+
+
 def _add_column(connection: Connection, column: Column[object]) -> None:
     described = CreateColumn(column).compile(dialect=connection.dialect)
     connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {described}")
 
 
 #: The step that leads on from each schema.
-_STEPS: dict[int, Callable[[Connection], None]] = {1: _uploads_and_tokens}
+_STEPS: dict[int, Callable[[Connection], None]] = {1: _uploads_and_tokens, 2: _leases_and_fits}

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Select,
     bindparam,
     case,
+    delete,
     func,
     literal,
     null,
@@ -25,6 +26,7 @@ from sqlalchemy import (
 from keepfit.errors import StoreError
 from keepfit.store import schema
 from keepfit.store.database import Database, insert_row, portions
+from keepfit.store.leases import Leases
 from keepfit.store.owner import is_gone, this_process
 from keepfit.store.records import CandidateInfo, FinishedTask, SearchInfo, SearchRecord, TaskInfo
 
@@ -65,6 +67,11 @@ class Work:
 
     Got from `Store.work`. Safe for threads and processes; every method is one transaction unless it says otherwise.
 
+    Attributes
+    ----------
+    leases : Leases
+        Which tasks running searches have taken on.
+
     Notes
     -----
     A commit is on the disk when `commit` returns. Of two results for one identity the first is kept: they are equal by
@@ -72,6 +79,7 @@ class Work:
     """
 
     def __init__(self, database: Database) -> None:
+        self.leases = Leases(database)
         self._database = database
         insert = _insert_of(database)
         self._insert_task: Insert = insert(_task).on_conflict_do_nothing(index_elements=["identity"])
@@ -96,6 +104,7 @@ class Work:
             "started_at": moment,
             "updated_at": moment,
             "owner": this_process(),
+            "fit_count": record.fit_count,
         }
         with self._database.write() as connection:
             search_id = insert_row(connection, _search, row)
@@ -190,6 +199,7 @@ class Work:
             row = connection.execute(ended.values(state=state, ended_at=moment, updated_at=moment, **counts))
             if row.rowcount != 1:
                 raise StoreError(f"the store has no search {search_id}")
+            connection.execute(delete(schema.lease).where(schema.lease.c.search_id == search_id))
 
     def similar(self, parts: Mapping[str, str]) -> dict[str, str] | None:
         """The parts of the most alike earlier search that has computed something.
@@ -407,4 +417,5 @@ def _search_info(row: Row[Any], parts: Mapping[str, str]) -> SearchInfo:
         row.started_at,
         row.updated_at,
         row.ended_at,
+        row.fit_count,
     )
