@@ -10,7 +10,7 @@ PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint tests sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
-.PHONY: bench-search bench-predict ecosystem tables clean
+.PHONY: bench-search bench-predict bench-serve ecosystem tables clean
 
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
@@ -27,6 +27,7 @@ help:
 	@echo "make bench-fast        one-row predictions: scikit-learn's own, the fast way, from tensor to tensor"
 	@echo "make bench-predict     how long and in how much memory keepfit predict takes a table"
 	@echo "make bench-search      what sharing work saves in searches"
+	@echo "make bench-serve       what a served prediction costs beside MLServer and MLflow"
 	@echo "make tables            write the tables of scikit-learn's classes for the installed release"
 	@echo "make clean             remove .venv and caches"
 
@@ -128,6 +129,10 @@ bench-fast: $(VENV)/test-ready
 
 bench-predict: $(VENV)/bench-ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/predicting.py
+
+# Peers go into environments of their own under .venv-serving.
+bench-serve: $(VENV)/bench-ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/serving.py
 
 tables: $(VENV)/test-ready
 	$(BIN)/python scripts/make_tables.py
