@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import gzip
 import json
+import select
+import socket
 import zlib
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -15,6 +19,9 @@ from conftest import Place
 from http_rig import Running
 
 import keepfit
+from keepfit.serve.repository import ModelEntry
+from keepfit.serve.routes_pages import _described
+from keepfit.serve.signature import Signature
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 
@@ -242,6 +249,17 @@ def test_the_page_s_models_have_their_signature_and_metadata(server: Running) ->
     assert "columntransformer__age__with_mean" in people["parameters"]
 
 
+@pytest.mark.parametrize("part", ["metadata", "parameters"])
+def test_no_nesting_of_what_a_file_says_of_itself_breaks_the_list_of_models(part: str) -> None:
+    for depth in (5, *range(900, 1010), 100_000):
+        text = '{"a":' + "[" * depth + "]" * depth + "}"
+        signature = Signature("c", (), (), (), facts={part: text})
+        entry = ModelEntry("t.m", "1", "k", "READY", "", signature, "t", (), datetime.now(UTC), "")
+        told = bytes(_described(entry))
+        assert b'"name":"t.m"' in told
+        assert (text.encode() in told) == (depth < 900) or depth < 1000
+
+
 def test_the_page_of_the_interface_needs_nothing_from_elsewhere(server: Running) -> None:
     with server.client() as client:
         page = client.get("/docs")
@@ -294,6 +312,37 @@ def test_a_tenant_s_model_is_there_for_the_tenant_and_the_admin_only(guarded: Ru
             if status == 404:
                 other = client.post("/v2/models/ann.nothing/infer", json=request_of())
                 assert error_of(answer).replace("line", "nothing") == error_of(other)
+
+
+def test_metrics_name_no_model_of_other_tenants(guarded: Running, place: Place) -> None:
+    with guarded.client(place.tokens["ann"]) as client:
+        assert client.post("/v2/models/ann.line/infer", json=request_of()).status_code == 200
+    with guarded.client(place.tokens["infer"]) as client:
+        assert client.post("/v2/models/iris/infer", json=request_of()).status_code == 200
+    for role, sees in (("ann", True), ("admin", True), ("bob", False), ("infer", False)):
+        with guarded.client(place.tokens[role]) as client:
+            text = client.get("/metrics").text
+        assert ("ann.line" in text) == sees
+        assert 'model="iris"' in text
+        assert "keepfit_workers" in text
+
+
+def test_one_tenant_does_not_take_all_the_room_for_requests_that_bring_models(guarded: Running, place: Place) -> None:
+    def begin(tenant: str) -> socket.socket:
+        sock = socket.create_connection(("127.0.0.1", guarded.port), timeout=10)
+        sock.sendall(
+            b"POST /v2/repository/models/m/load HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n"
+            b"authorization: Bearer " + place.tokens[tenant].encode() + b"\r\n\r\n{"
+        )
+        return sock
+
+    with contextlib.ExitStack() as stack:
+        socks = [stack.enter_context(begin("ann")) for _ in range(8)]
+        ready, _, _ = select.select(socks, [], [], 5.0)
+        assert ready
+        assert b" 429 " in ready[0].recv(1000)
+        other = stack.enter_context(begin("bob"))
+        assert not select.select([other], [], [], 0.5)[0]  # it is waited for
 
 
 def test_loading_takes_an_admin_and_uploading_a_tenant(guarded: Running, place: Place) -> None:

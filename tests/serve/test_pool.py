@@ -12,7 +12,7 @@ import hostile_models
 import joblib
 import numpy as np
 import pytest
-from pools import SETTINGS, Shared, X, Y, ask, call, file_of, load, logistic, outcomes, pids, rows_that, values
+from pools import SETTINGS, Shared, X, Y, ask, call, file_of, load, logistic, outcomes, pids, rows_that, running, values
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.preprocessing import FunctionTransformer
@@ -243,6 +243,23 @@ def test_a_client_that_goes_away_disturbs_nobody(shared: Shared) -> None:
                     assert isinstance(answer, asyncio.CancelledError)
 
     shared.run(work())
+
+
+def test_what_waits_takes_so_many_bytes_and_no_more() -> None:
+    async def work() -> None:
+        async with running(workers=1, queue_bytes_max=10_000, tenant_queue_bytes_max=3000) as pool:
+            for key, tenant, bytes_max in (("a", None, 10_000), ("b", "bob", 3000)):
+                await load(pool, key, hostile_models.Sleeping().fit(X, Y), tenant=tenant)
+                held = asyncio.ensure_future(ask(pool, key, rows_that(1000, 0.5)))
+                await asyncio.sleep(0.1)
+                rows = np.zeros((30, 4))  # 960 bytes
+                tasks = [asyncio.ensure_future(ask(pool, key, rows)) for _ in range(20)]
+                found = outcomes(await asyncio.gather(*tasks, return_exceptions=True))
+                assert found == {"answer": bytes_max // 960, "OverloadedError": 20 - bytes_max // 960}
+                await held
+                assert len(await ask(pool, key, np.zeros((1000, 4)))) == 1000  # by itself, one may be larger
+
+    asyncio.run(work())
 
 
 def test_a_full_queue_is_told_at_once_and_when_to_come_again(shared: Shared) -> None:

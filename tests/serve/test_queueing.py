@@ -166,3 +166,14 @@ def check_rows(method: Any, rows: Any, label: str) -> None:
 
 def test_a_model_with_functions_is_not_joined() -> None:
     assert not _is_rowwise(codecs.encode(FunctionTransformer(np.cumsum)))
+
+
+def test_a_queue_knows_how_many_bytes_wait_in_it() -> None:
+    queue = queue_of(request("a"), request("a", X[:2]), request("b"), request("b"))
+    assert queue.size_bytes == 5 * 32
+    taken = queue.take()
+    assert queue.size_bytes == 2 * 32
+    queue.put_back(taken[0])
+    assert queue.size_bytes == 3 * 32
+    queue.drop(lambda _: True)
+    assert queue.size_bytes == 0

@@ -249,6 +249,19 @@ def test_an_upload_that_is_broken_off_leaves_nothing(store: Store, tmp_path: Pat
     assert len(os.listdir("/proc/self/fd")) <= before + 1  # the store's own
 
 
+def test_what_is_coming_has_no_name_on_the_disk(store: Store, tmp_path: Path) -> None:
+    async def watched() -> AsyncIterator[bytes]:
+        yield b"x"
+        assert not [name for name in os.listdir(tmp_path) if name.startswith("keepfit-")]
+        raise ConnectionError("the client went away")
+
+    async def act(uploads: Uploads, server: Any) -> None:
+        with pytest.raises(ConnectionError):
+            await uploads.take(LAB, "m", watched())
+
+    serve(store, act, spool_folder=str(tmp_path))
+
+
 def test_the_limits_in_the_document_are_the_limits() -> None:
     import re
 

@@ -103,11 +103,14 @@ class Access:
             if entry.state == "READY":
                 return entry
         try:
-            return await self._repository.ready(name, version)
+            entry = await self._repository.ready(name, version)
         except RequestError as error:
             if error.status != 404:
                 raise
             raise _missing(name, version) from None
+        if not grant.sees(entry.tenant):  # it may have gone to another meanwhile
+            raise _missing(name, version)
+        return entry
 
     def entries(self, grant: Grant) -> list[ModelEntry]:
         """The models that the bearer may see."""

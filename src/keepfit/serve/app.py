@@ -169,7 +169,9 @@ class App:
         self.metrics.count(note.status)
         entry = note.entry
         if entry is not None:
-            self.metrics.count_prediction(entry.name, entry.version, note.status, duration_s, note.cpu_s)
+            self.metrics.count_prediction(
+                entry.name, entry.version, note.status, duration_s, note.cpu_s, tenant=entry.tenant
+            )
         if access_log.stream is None:
             return
         client = scope.get("client")

@@ -30,7 +30,7 @@ from keepfit.serve.messages import (
     ToFront,
     Unload,
 )
-from keepfit.serve.queueing import Queue, Request
+from keepfit.serve.queueing import Queue, Request, size_of
 from keepfit.serve.roster import Batch, Conversion, Job, Model, Tally, Worker
 from keepfit.serve.settings import PoolSettings
 from keepfit.serve.signature import Signature
@@ -89,7 +89,7 @@ class Crew:
         self._idle: list[Worker] = []
         self._queue = Queue(settings.max_batch_rows if settings.batching else 0)
         self._queue_max = settings.tenant_queue_max if is_jailed else settings.queue_max
-        self._queued = 0
+        self._queued = self._queued_bytes = 0
         self._conversions: deque[Conversion] = deque()
         self._generation = 0
         self._failed_starts = 0
@@ -138,7 +138,7 @@ class Crew:
             self._give_batch(worker, Batch(model, [request]))
             return request.answer
         if worker is None:
-            self._check_room()
+            self._check_room(size_of(call))
         model.open_calls += 1
         self._queue.put(request, is_rowwise=model.is_rowwise)
         self._count_queue()
@@ -451,8 +451,12 @@ class Crew:
         if model.is_leaving and not model.open_calls:
             model.drained.set()
 
-    def _check_room(self) -> None:
-        if len(self._queue) >= self._queue_max or self._tally.queued >= self._settings.queue_max:
+    def _check_room(self, size_bytes: int) -> None:
+        settings, tally = self._settings, self._tally
+        bytes_max = settings.tenant_queue_bytes_max if self.is_jailed else settings.queue_bytes_max
+        is_full = len(self._queue) >= self._queue_max or tally.queued >= settings.queue_max
+        is_large = self._queue.size_bytes and self._queue.size_bytes + size_bytes > bytes_max
+        if is_full or is_large or tally.queued_bytes + size_bytes > settings.queue_bytes_max:
             self._tally.refused += 1
             wait_s = (len(self._queue) + 1) * self._mean_s / self._size
             raise OverloadedError(
@@ -462,7 +466,8 @@ class Crew:
 
     def _count_queue(self) -> None:
         self._tally.queued += len(self._queue) - self._queued
-        self._queued = len(self._queue)
+        self._tally.queued_bytes += self._queue.size_bytes - self._queued_bytes
+        self._queued, self._queued_bytes = len(self._queue), self._queue.size_bytes
 
 
 def _barred(model: Model, now_s: float) -> UnavailableError:

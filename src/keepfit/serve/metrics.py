@@ -76,6 +76,7 @@ class Metrics:
         self._by_model: dict[str, tuple[Histogram, Counter]] = {}
         self._by_both: dict[tuple[str, int], Counter] = {}
         self._statistics: dict[tuple[str, str], Statistics] = {}
+        self._tenants: dict[str, str | None] = {_OTHERS: None}  # by the name of a model
 
     def count(self, status: int) -> None:
         """Note a request, of whatever kind."""
@@ -84,8 +85,10 @@ class Metrics:
             counter = self._by_status[status] = self._requests.labels(str(status))
         counter.inc()
 
-    def count_prediction(self, model: str, version: str, status: int, duration_s: float, cpu_s: float) -> None:
-        """Note a request for a prediction of a model that there is."""
+    def count_prediction(
+        self, model: str, version: str, status: int, duration_s: float, cpu_s: float, *, tenant: str | None = None
+    ) -> None:
+        """Note a request for a prediction of a model that there is, and whose it is."""
         statistics = self._statistics.get((model, version))
         if statistics is None:
             if len(self._statistics) >= _MODELS_MAX:
@@ -101,6 +104,8 @@ class Metrics:
         if found is None:
             if len(self._by_model) >= _MODELS_MAX:  # names of uploaded models come and go without end
                 model = _OTHERS
+            else:
+                self._tenants[model] = tenant
             found = self._by_model[model] = (self._latency.labels(model), self._worker_cpu.labels(model))
         latency, worker_cpu = found
         latency.observe(duration_s)
@@ -115,9 +120,22 @@ class Metrics:
         """What was counted of a version of a model."""
         return self._statistics.get((model, version), Statistics())
 
-    def text(self) -> bytes:
-        """All of it as Prometheus reads it."""
-        return generate_latest(self._registry)
+    def text(self, sees: Callable[[str | None], bool]) -> bytes:
+        """All of it as Prometheus reads it, but for models of tenants that are not seen."""
+        return generate_latest(_Seen(self._registry, lambda model: sees(self._tenants.get(model))))
+
+
+class _Seen(CollectorRegistry):
+    """Of a registry, the samples of models that are seen, and those of no model."""
+
+    def __init__(self, registry: CollectorRegistry, is_seen: Callable[[str], bool]) -> None:
+        super().__init__()
+        self._all, self._is_seen = registry, is_seen
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._all.collect():
+            metric.samples = [one for one in metric.samples if self._is_seen(one.labels.get("model", _OTHERS))]
+            yield metric
 
 
 class _PoolCollector(Collector):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from keepfit.serve.joining import kind_of, rows_of
 from keepfit.serve.messages import Answer, Call
 
-__all__ = ["Queue", "Request"]
+__all__ = ["Queue", "Request", "size_of"]
 
 _BATCH_BYTES_MAX = 1 << 22
 
@@ -56,6 +56,7 @@ class Queue:
     max_batch_rows: int
     _lanes: dict[str, deque[Request]] = field(default_factory=dict)  # by model; the first is next
     _count: int = 0
+    size_bytes: int = 0  # of the inputs of all of them
 
     def __len__(self) -> int:
         return self._count
@@ -66,12 +67,14 @@ class Queue:
             request.kind = kind_of(request.call)
         self._lanes.setdefault(request.key, deque()).append(request)
         self._count += 1
+        self.size_bytes += size_of(request.call)
 
     def put_back(self, request: Request) -> None:
         """Have a request be the next of its model, alone."""
         request.kind = None
         self._lanes.setdefault(request.key, deque()).appendleft(request)
         self._count += 1
+        self.size_bytes += size_of(request.call)
 
     def take(self) -> list[Request]:
         """The next requests, to be answered together. Empty when none wait.
@@ -83,7 +86,7 @@ class Queue:
         key, lane = next(iter(self._lanes.items()))
         del self._lanes[key]  # and to the end of the row, if more wait
         found = list(self._gather(lane))
-        self._count -= len(found)
+        self._take_off(found)
         if lane:
             self._lanes[key] = lane
         return found
@@ -98,8 +101,12 @@ class Queue:
                 found += filter(is_dropped, lane)
             if kept:
                 self._lanes[key] = kept
-        self._count -= len(found)
+        self._take_off(found)
         return found
+
+    def _take_off(self, requests: list[Request]) -> None:
+        self._count -= len(requests)
+        self.size_bytes -= sum(size_of(request.call) for request in requests)
 
     def _gather(self, lane: deque[Request]) -> Iterator[Request]:
         """The first of a lane, and those that can be joined to it, taken out of the lane."""
@@ -107,11 +114,11 @@ class Queue:
         yield first
         if first.kind is None or not first.is_wanted:
             return
-        rows, size = rows_of(first.call), _size_of(first.call)
+        rows, size = rows_of(first.call), size_of(first.call)
         passed: list[Request] = []
         while lane and rows < self.max_batch_rows:
             request = lane.popleft()
-            more_rows, more = rows_of(request.call), _size_of(request.call)
+            more_rows, more = rows_of(request.call), size_of(request.call)
             is_small = rows + more_rows <= self.max_batch_rows and size + more <= _BATCH_BYTES_MAX
             if request.kind == first.kind and is_small:
                 rows, size = rows + more_rows, size + more
@@ -121,5 +128,6 @@ class Queue:
         lane.extendleft(reversed(passed))
 
 
-def _size_of(call: Call) -> int:
+def size_of(call: Call) -> int:
+    """How many bytes the inputs of a call have."""
     return sum(len(tensor.data) for tensor in call.inputs)

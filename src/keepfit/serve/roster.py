@@ -18,6 +18,7 @@ class Tally:
     """Counts over all crews of a pool."""
 
     queued: int = 0
+    queued_bytes: int = 0
     running: int = 0
     answered: int = 0
     refused: int = 0

@@ -13,6 +13,7 @@ from keepfit.facts import metadata_of
 from keepfit.serve.access import grant_of
 from keepfit.serve.metrics import CONTENT_TYPE
 from keepfit.serve.openapi import openapi, page
+from keepfit.serve.protocol import json_of
 from keepfit.serve.responses import json_response
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ class _Pages:
         self._app = app
 
     async def metrics(self, request: Request) -> Response:
-        grant_of(self._app, request.scope)
-        return Response(self._app.metrics.text(), headers={"content-type": CONTENT_TYPE})
+        grant = grant_of(self._app, request.scope)
+        return Response(self._app.metrics.text(grant.sees), headers={"content-type": CONTENT_TYPE})
 
     async def openapi(self, _: Request) -> Response:
         return json_response(openapi())
@@ -57,8 +58,14 @@ class _Pages:
         return json_response([_described(entry) for entry in self._app.access.entries(grant)])
 
 
-def _described(entry: ModelEntry) -> dict[str, Any]:
-    facts = entry.signature.facts if entry.signature is not None else {}
+def _described(entry: ModelEntry) -> msgspec.Raw:
+    try:
+        return msgspec.Raw(json_of(_known(entry, entry.signature.facts if entry.signature is not None else {})))
+    except RecursionError:  # what a tenant's file says of itself can be read and not be written again
+        return msgspec.Raw(json_of(_known(entry, {})))
+
+
+def _known(entry: ModelEntry, facts: dict[str, str]) -> dict[str, Any]:
     metadata = metadata_of(facts)
     return {
         "name": entry.name,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import binascii
 import mmap
 import tempfile
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,7 @@ __all__ = ["repository_of"]
 
 _NO_UPLOADS = "this server takes no models; start it with --uploads"
 _FILE = "file:"
+_TENANTS_AT_ONCE = 4  # one alone may not take all the room that there is for requests that bring models
 _PIECE_CHARS = 1 << 20  # of base64; a multiple of 4
 
 
@@ -56,7 +58,7 @@ def repository_of(app: App) -> list[Route]:
 class _Repository:
     def __init__(self, app: App) -> None:
         self._app = app
-        self._coming = 0
+        self._coming: Counter[str | None] = Counter()  # by tenant
 
     async def index(self, request: Request) -> Response:
         grant = grant_of(self._app, request.scope)
@@ -69,19 +71,23 @@ class _Repository:
 
     async def load(self, request: Request) -> Response:
         grant = grant_of(self._app, request.scope, Role.UPLOAD)
-        if self._coming >= self._app.limits.uploads:
+        tenant, most = grant.tenant, self._app.limits.uploads
+        if self._coming.total() >= most:
             raise OverloadedError("too many models are coming in; try again", retry_after_s=5.0)
-        self._coming += 1
+        if tenant is not None and self._coming[tenant] >= max(1, most // _TENANTS_AT_ONCE):
+            raise OverloadedError("models of yours are still coming in; wait for them", retry_after_s=5.0)
+        self._coming[tenant] += 1
         try:
             return await self._load(request, grant, request.path_params["name"])
         finally:
-            self._coming -= 1
+            self._coming[tenant] -= 1
 
     async def _load(self, request: Request, grant: Grant, name: str) -> Response:
         body = self._app.bodies.stream(request.receive, self._app.limits.upload_bytes)
         if request.headers.get("content-type", "").partition(";")[0].strip() == "application/octet-stream":
             return json_response(_line(await self._take(grant, name, body)))
-        with tempfile.TemporaryFile() as file:
+        spool_folder = self._app.uploads.spool_folder if self._app.uploads is not None else None
+        with tempfile.TemporaryFile(dir=spool_folder) as file:
             async for piece in body:
                 file.write(piece)
             file.flush()

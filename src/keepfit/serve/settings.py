@@ -26,6 +26,8 @@ class PoolSettings:
         Calls that may wait, over all models; more are answered `OverloadedError`.
     tenant_queue_max : int, default=128
         Calls that may wait for one tenant's models.
+    queue_bytes_max, tenant_queue_bytes_max : int, default=2**29, 2**27
+        What the inputs of calls that wait may take, over all models, and for one tenant's (one call may take more).
     timeout_s : float, default=30.0
         How long a call may wait, and then how long the worker may take. A worker that takes longer is killed.
     cpu_s : float, default=30.0
@@ -52,6 +54,8 @@ class PoolSettings:
     max_batch_rows: int = 1024
     queue_max: int = 1024
     tenant_queue_max: int = 128
+    queue_bytes_max: int = 2**29
+    tenant_queue_bytes_max: int = 2**27
     timeout_s: float = 30.0
     cpu_s: float = 30.0
     load_timeout_s: float = 120.0

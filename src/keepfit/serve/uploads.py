@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from keepfit.errors import KeepfitError, StoreError
 from keepfit.serve.errors import OverloadedError, RequestError, UnavailableError
@@ -110,7 +110,7 @@ class Uploads:
         self._pool = pool
         self._repository = repository
         self._converts = converts
-        self._spool_folder = spool_folder
+        self.spool_folder = spool_folder
         self._recent: dict[str, deque[float]] = {}
         self._in_hand: dict[str, int] = {}
 
@@ -265,14 +265,17 @@ class Uploads:
             raise RequestError(f"the file is longer than the {self.limits.file_bytes:,} bytes taken", status=413)
 
     @contextlib.contextmanager
-    def _file(self) -> Iterator[tuple[tempfile._TemporaryFileWrapper[bytes], int]]:
+    def _file(self) -> Iterator[tuple[BinaryIO, int]]:
         """A file without a name, to write to, and a descriptor that only reads it."""
-        with tempfile.NamedTemporaryFile(prefix="keepfit-", dir=self._spool_folder) as file:
-            fd = os.open(file.name, os.O_RDONLY | os.O_CLOEXEC)
+        with contextlib.ExitStack() as stack:
+            descriptor, path = tempfile.mkstemp(prefix="keepfit-", dir=self.spool_folder)
             try:
-                yield file, fd
+                file = stack.enter_context(open(descriptor, "wb"))
+                fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                stack.callback(os.close, fd)
             finally:
-                os.close(fd)
+                os.unlink(path)  # nothing is left behind, however the server ends
+            yield file, fd
 
 
 def _tenant_of(grant: Grant) -> str:
