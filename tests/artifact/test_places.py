@@ -6,6 +6,7 @@ import errno
 import gzip
 import io
 import os
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -104,6 +105,21 @@ def test_a_replaced_file_keeps_its_permissions(tmp_path: Path, mode: int) -> Non
     save(GRAPH, FACTS, path)
     assert path.read_bytes() == DATA
     assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+def test_a_database_is_never_replaced_by_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE models (name TEXT)")
+    connection.commit()
+    connection.close()
+    before = path.read_bytes()
+    (tmp_path / "link").symlink_to(path)
+    for place in (path, tmp_path / "link"):
+        with pytest.raises(UnsupportedError, match=r"is an SQLite database, such as a store.*give another path"):
+            save(GRAPH, FACTS, place)
+    assert path.read_bytes() == before
+    assert names_in(tmp_path) == ["link", "state.db"]
 
 
 def test_a_symbolic_link_stays_and_its_target_is_replaced(tmp_path: Path) -> None:

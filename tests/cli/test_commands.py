@@ -106,6 +106,14 @@ def test_show_tells_all_of_one_model(run, store):
     assert "sepal_length" in text
 
 
+def test_show_has_no_lines_without_content(run, store, model):
+    with keepfit.Store(store) as kept:
+        kept.save("plain", model, metadata={"left_out": {}, "zero": 0})
+    names = [line.split()[0] for line in run("show", f"{store}#plain").stdout.splitlines()]
+    assert "zero" in names
+    assert "left_out" not in names
+
+
 def test_an_exported_model_is_what_dump_writes(run, store, model, tmp_path):
     assert run("export", f"{store}#lr", "lr.safetensors").exit_code == 0
     keepfit.dump(model, "dumped.safetensors", metadata={"score": 0.97, "target": "species"})
@@ -207,6 +215,7 @@ def test_doctor_fails_on_what_is_no_store(run, csv):
         (["status", "iris.csv"], 1, "is not a store"),
         (["leaderboard", "state.db", "--search", "7"], 1, "no search 7"),
         (["export", "state.db#lr", "nowhere/lr.safetensors"], 1, "nowhere"),
+        (["export", "state.db#lr", "state.db"], 1, "is an SQLite database, such as a store"),
         (["export", "state.db#lr", "lr.pkl"], 2, "joblib cannot read it; name it .safetensors"),
         (["predict", "state.db", "iris.csv"], 2, "say which model: state.db#bare"),
         (["inspect", "state.db"], 2, "say which model: state.db#bare"),

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import IO, Any, NoReturn
 
+from keepfit.artifact.sniffing import SQLITE_MAGIC
 from keepfit.artifact.sources import BytesSource, DiskFile, FileSource, RemoteSource, Source
 from keepfit.artifact.writing import write
 from keepfit.errors import FormatError, UnsupportedError
@@ -59,7 +60,7 @@ def save(graph: Graph, facts: Mapping[str, str], path: str | os.PathLike[str], *
     ------
     UnsupportedError
         If the graph or facts cannot be written (see `write`), or the URL cannot be used: fsspec is not installed, or
-        does not know the scheme. Nothing has been touched then.
+        does not know the scheme; or an SQLite database, such as a store, is there. Nothing has been touched then.
     FileNotFoundError
         If the folder does not exist.
     PermissionError, IsADirectoryError, OSError
@@ -103,6 +104,7 @@ def save_by(write_to: WriteTo, path: str | os.PathLike[str]) -> None:
             with open(place, "wb") as file:
                 write_to(file)
             return
+        _spare_databases(place, mode)
         _replace(write_to, os.path.realpath(place), mode)
     except OSError as error:
         _raise_clear(error, place, writing=True)
@@ -246,6 +248,19 @@ def _mode(place: str) -> int | None:
         return os.stat(place).st_mode
     except FileNotFoundError:
         return None
+
+
+def _spare_databases(place: str, mode: int | None) -> None:
+    """Refuse to put one file where all models of a store would be lost by it."""
+    if mode is None:
+        return
+    start = b""
+    with contextlib.suppress(PermissionError), open(place, "rb") as file:
+        start = file.read(len(SQLITE_MAGIC))
+    if start == SQLITE_MAGIC:
+        raise UnsupportedError(
+            f"{place} is an SQLite database, such as a store, and all in it would be lost; give another path"
+        )
 
 
 def _replace(write_to: WriteTo, target: str, mode: int | None) -> None:

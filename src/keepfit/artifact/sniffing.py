@@ -10,7 +10,10 @@ import re
 import zlib
 from collections.abc import Callable
 
-__all__ = ["explain", "sniff"]
+__all__ = ["SQLITE_MAGIC", "explain", "sniff"]
+
+#: How every SQLite database begins.
+SQLITE_MAGIC = b"SQLite format 3\x00"
 
 _START = 1 << 12  # bytes looked at from the start
 _END = 1 << 16  # and from the end, where a zip archive has its contents
@@ -34,7 +37,7 @@ _MAGIC: tuple[tuple[bytes, str], ...] = (
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
     (b"PAR1", "a Parquet file"),
     (b"ARROW1", "an Arrow file"),
-    (b"SQLite format 3\x00", "an SQLite database"),
+    (SQLITE_MAGIC, "an SQLite database"),
     (b"GGUF", "a GGUF file"),
     (b"%PDF-", "a PDF document"),
     (b"\x7fELF", "a program"),
