@@ -152,6 +152,15 @@ def test_marks_of_missing_values_and_truth_among_numbers(run):
     assert read_text(run("predict", "model.safetensors", "data.csv"))["prediction"].tolist() == [0, 1, 2, 1]
 
 
+def test_json_lines_that_are_read_as_csv_are_told(numbers, logistic, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    keepfit.dump(logistic, "model.safetensors")
+    data = Path(write(numbers[0], "jsonl")).read_bytes()
+    done = subprocess.run([*KEEPFIT, "predict", "model.safetensors", "-"], input=data, capture_output=True)
+    assert done.returncode == 1
+    assert b"it looks like JSON lines: --format jsonl" in done.stderr
+
+
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
 def test_standard_input_and_output(numbers, logistic, tmp_path, form, monkeypatch):
     monkeypatch.chdir(tmp_path)

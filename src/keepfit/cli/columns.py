@@ -99,6 +99,8 @@ class Matching:
         if not missing:
             return
         hint = f"; {close_to(missing[0], self.ignored)}" if len(missing) == 1 and self.ignored else ""
+        if self.ignored and self.ignored[0].startswith("{"):
+            hint = "; it looks like JSON lines: --format jsonl, or the ending .jsonl"
         raise KeepfitError(f"{self.file} lacks {_these(missing)}, which the model was fitted on{hint}")
 
     def tell(self) -> None:

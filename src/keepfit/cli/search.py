@@ -76,7 +76,7 @@ def command(data: str, target: str, store: str, cv: int, as_json: bool, **option
     if as_json:
         write_json(result)
     else:
-        _tell_result(result, store, data)
+        _tell_result(result, store)
 
 
 def _check_splits(prepared: Prepared, cv: int) -> None:
@@ -197,7 +197,7 @@ def _result(search: ModelSearchCV, store: Store, before: int) -> dict[str, Any]:
     }
 
 
-def _tell_result(result: dict[str, Any], store: str, data: str) -> None:
+def _tell_result(result: dict[str, Any], store: str) -> None:
     say(f"{result['computed']:,} fits computed, {result['reused']:,} reused, {result['failed']:,} failed")
     ranked = sorted(result["models"].items(), key=lambda item: -item[1]["score"])
     rows = [
@@ -205,7 +205,7 @@ def _tell_result(result: dict[str, Any], store: str, data: str) -> None:
         for name, one in ranked
     ]
     click.echo(table(("model", result["scoring"], "std", "best parameters", f"in {store}"), rows))
-    say(f"next: keepfit predict {store}#{result['best_model']} {data}")
+    say(f"next: keepfit predict {store}#{result['best_model']} NEW_ROWS.csv")
 
 
 def _params(params: dict[str, Any]) -> str:

@@ -100,7 +100,8 @@ def _show(info: ModelInfo, versions: list[ModelInfo]) -> None:
         ("digest", info.digest),
         ("versions", ", ".join(f"{name} {release}" for name, release in info.versions.items())),
     ]
-    lines += [(name, _in_words(value)) for name, value in info.metadata.items() if name != "identity"]
+    known = {name: value for name, value in info.metadata.items() if name != "identity" and value not in ("", [], {})}
+    lines += [(name, _in_words(value)) for name, value in known.items()]
     lines += [(name, _in_words(_read(info.facts[name]))) for name in ("features", "classes") if name in info.facts]
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
