@@ -19,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from local_pool import LocalPool
 
 from keepfit import artifact
+from keepfit.errors import StoreError
 from keepfit.serve.app import App
 from keepfit.serve.connections import bounded
 from keepfit.serve.errors import OverloadedError, RequestError, UnavailableError
@@ -54,6 +55,8 @@ class PredictingPool(LocalPool):
                 raise OverloadedError("the queue is full", retry_after_s=3.0)
             case "unavailable":
                 raise UnavailableError("the worker died")
+            case "without store":
+                raise StoreError("a folder of ours: the disk is gone")
             case "broken":
                 raise RuntimeError("a fault of ours, with a path of ours")
             case "slow":

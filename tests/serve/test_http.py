@@ -209,6 +209,9 @@ def test_a_server_that_is_busy_says_when_to_come_again_and_one_that_failed_says_
         answer = client.post("/v2/models/iris/infer", json=request_of(name="broken"))
         assert answer.status_code == 500
         assert error_of(answer) == "the server failed; its log says why"
+        answer = client.post("/v2/models/iris/infer", json=request_of(name="without store"))
+        assert answer.status_code == 503
+        assert error_of(answer) == "the store cannot be used now; the server's log says why"
     assert any("a fault of ours" in line.get("exception", "") for line in server.lines)
 
 

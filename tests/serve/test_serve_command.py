@@ -294,6 +294,11 @@ def test_nobody_is_let_in_by_mistake(tmp_path: Path) -> None:
             Server(ServerSettings(place=store, host="0.0.0.0"), print)
 
 
+def test_one_file_that_does_not_load_is_not_served(tmp_path: Path) -> None:
+    (tmp_path / "old.pkl").write_bytes(pickle.dumps(constant(1)))
+    assert "old.pkl does not load: " in refusal(tmp_path / "old.pkl")
+
+
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:
     keepfit.dump(constant(1), tmp_path / "m.safetensors")
     file = str(tmp_path / "m.safetensors")

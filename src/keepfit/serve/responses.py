@@ -38,7 +38,11 @@ def error_response(error: Exception) -> Response:
             headers.append((b"retry-after", b"1"))
         elif status == 401:
             headers.append((b"www-authenticate", b"Bearer"))
-    elif isinstance(error, KeepfitError) and not isinstance(error, StoreError):
+    elif isinstance(error, StoreError):
+        log.error("the store cannot be used", extra={"reason": message})
+        headers.append((b"retry-after", b"1"))
+        status, message = 503, "the store cannot be used now; the server's log says why"
+    elif isinstance(error, KeepfitError):
         status = 400  # a file that is refused, in the words of whoever refused it
     else:
         log.error("a request failed", exc_info=error)

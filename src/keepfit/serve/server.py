@@ -190,6 +190,7 @@ class Server:
             )
         self._repository.serves_tenants = self._pool.isolation().is_strong or settings.allow_weak_isolation
         await self._repository.start()
+        self._check_file()
         store = settings.place if isinstance(settings.place, Store) else None
         return App(
             self._pool, self._repository, tokens=self._tokens, uploads=uploads, store=store, limits=settings.http
@@ -235,6 +236,14 @@ class Server:
                 f"this machine does not hold uploaded models well enough ({isolation.in_words}); "
                 "--allow-weak-isolation takes uploads all the same"
             )
+
+    def _check_file(self) -> None:
+        """One file that does not load is nothing to serve; in a folder or a store others may work."""
+        place = self._settings.place
+        if isinstance(place, str) and os.path.isfile(place):
+            for one in self._repository.entries():
+                if one.state == "UNAVAILABLE":
+                    raise ServeError(f"{place} does not load: {one.reason}")
 
     def _lines(self, sock: socket.socket) -> Iterator[str]:
         settings = self._settings
