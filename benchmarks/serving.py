@@ -40,7 +40,7 @@ from keepfit.store import Store
 
 ROOT = Path(__file__).parents[1]
 PEERS = {
-    "mlserver": ["mlserver", "mlserver-sklearn"],
+    "mlserver": ["mlserver", "mlserver-sklearn", "uvloop<0.22"],  # 1.7.1 needs a loop that later ones do not make
     "mlflow": ["mlflow"],
 }
 START_S = 300.0
@@ -107,7 +107,9 @@ def started(command: list[str], port: int, log: Path, cwd: Path) -> Iterator[int
         environment = {**os.environ, "PATH": programs, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         if command[0] != sys.executable:
             environment.pop("PYTHONPATH", None)
-        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment, cwd=cwd)
+        process = subprocess.Popen(
+            command, stdout=file, stderr=file, env=environment, cwd=cwd, start_new_session=True
+        )  # a group of its own: there are servers that end all of theirs
     try:
         deadline = time.monotonic() + START_S
         while True:
