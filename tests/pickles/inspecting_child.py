@@ -29,6 +29,8 @@ _EVENTS = (
     "code.", "compile", "ctypes.", "exec", "marshal.", "os.exec", "os.posix_spawn", "os.remove", "os.system",
     "pickle.find_class", "pty.", "shutil.", "socket.", "subprocess.", "webbrowser.",
 )  # fmt: skip
+#: Modules for libraries that may not be here; no verdict imports them.
+_EXTRAS = {"keepfit.hub", "keepfit.mlflow", "keepfit.mlserver"}
 
 
 def warm_up() -> None:
@@ -38,7 +40,7 @@ def warm_up() -> None:
     from importlib import import_module
 
     for module in pkgutil.walk_packages(keepfit.__path__, "keepfit."):
-        if "__main__" not in module.name and "cli" not in module.name:
+        if "__main__" not in module.name and "cli" not in module.name and module.name not in _EXTRAS:
             import_module(module.name)
     for name in ("cp437", "raw-unicode-escape", "unicode-escape", "utf-8-sig"):
         codecs.lookup(name)
