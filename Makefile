@@ -132,7 +132,7 @@ bench-predict: $(VENV)/bench-ready
 
 # Peers go into environments of their own under .venv-serving.
 bench-serve: $(VENV)/bench-ready
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/serving.py
+	PYTHON=$(PYTHON) OMP_NUM_THREADS=1 $(BIN)/python benchmarks/serving.py
 
 tables: $(VENV)/test-ready
 	$(BIN)/python scripts/make_tables.py

@@ -337,7 +337,8 @@ def peer_python(name: str) -> Path:
     if not (home / "made").exists():
         print(f"installing {name} into {home} ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
-        pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+        with_pip = os.environ.get("PYTHON", sys.executable)  # make's own: its .venv has no pip
+        pip = [with_pip, "-m", "pip", "--python", str(python), "install", "--quiet"]
         import sklearn
 
         same = [f"scikit-learn=={sklearn.__version__}", f"numpy=={np.__version__}"]
