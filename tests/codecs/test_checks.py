@@ -104,6 +104,7 @@ SVM: dict[str, _Case] = {
             "more features": put(n_features_in_=5),
             "no number of features": without("n_features_in_"),
             "a place past the end": put(support_=np.full(60, 60, "i4")),
+            "a place before the first of very many": put(support_=np.full(60, -100, "i4"), shape_fit_=(2**32, 4)),
             "coefficients of another dtype": put(_dual_coef_=np.zeros((2, 3), "f4")),
             "sparse where it is dense": put(_sparse=True),
         }.items()
@@ -149,6 +150,14 @@ LINEAR_AND_CLUSTERS: dict[str, _Case] = {
     "FeatureAgglomeration: a label far away": (
         lambda: fitted(FeatureAgglomeration(2), X),
         put(labels_=np.array([0, 1, 2**40, 1])),
+    ),
+    "FeatureAgglomeration: a label before the first, of few bits": (
+        lambda: fitted(FeatureAgglomeration(2), np.random.RandomState(0).normal(size=(9, 300))),
+        put(labels_=np.full(300, -100, "i1")),
+    ),
+    "FeatureAgglomeration: a label far away, in the other order of bytes": (
+        lambda: fitted(FeatureAgglomeration(2), X),
+        put(labels_=np.full(4, 2**24, ">i4")),
     ),
     "HDBSCAN: a node that is not there": (
         lambda: fitted(HDBSCAN(copy=True), X),

@@ -60,9 +60,10 @@ class Sleeping(_Model):
 
 class Bloating(_Model):
     def harm(self, X: Any) -> None:
-        found = [bytearray(1 << 24)]
+        # Zeros that nobody has looked at take memory and hardly any time, of which there is a limit as well.
+        found = [bytes(1 << 24)]
         while True:
-            found.append(bytearray(1 << 24))
+            found.append(bytes(1 << 24))
 
 
 class Failing(_Model):

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 from keepfit.serve.channel import Channel
-from keepfit.serve.messages import Answer, Answers, Ready, Refusal, ToFront, Unload, frame
+from keepfit.serve.crew import signature_in
+from keepfit.serve.messages import Answer, Answers, Loaded, Ready, Refusal, ToFront, Unload, frame
 from keepfit.serve.tensors import Tensor
 
 
@@ -61,6 +62,11 @@ def encoded(*parts: Any) -> bytes:
 )  # fmt: skip
 def test_a_worker_that_says_what_is_no_message_is_taken_for_dead(message: bytes) -> None:
     assert outcome_of(lambda _, theirs: theirs.sendall(framed(message))) == ([], 1)
+
+
+@pytest.mark.parametrize("told", [b"", b"\xc0", b"\x81\xa1\xff\x90", b"\x81\xa1x" + b"\x91" * 5000 + b"\x01"])
+def test_a_signature_that_is_none_is_told_as_that(told: bytes) -> None:
+    assert signature_in(Loaded(msgspec.Raw(told))) is None
 
 
 def test_a_worker_that_speaks_unasked_is_taken_for_dead() -> None:

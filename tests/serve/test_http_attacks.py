@@ -250,3 +250,5 @@ def test_many_tokens_are_guessed_in_vain(guarded: Running) -> None:
         for odd in ("", "Bearer", "Bearer \xff", "Bearer kf_", "Bearer " + "x" * 20_000, "bearer a b c"):
             headers = [(b"authorization", odd.encode("latin-1"))]
             assert client.post(INFER, content=GOOD, headers=headers).status_code == 401
+    bare = head_of(len(GOOD), more="authorization: Bearer \r\n")  # which no well-behaved client sends
+    assert status_of(ask(guarded, bare + GOOD)) == 401

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Address", "check_database", "is_store", "look_here_for", "no_models", "open_store", "parse"]
 
-_SQLITE_MAGIC = b"SQLite format 3\0"
-
 
 @dataclass(frozen=True)
 class Address:
@@ -104,9 +102,11 @@ def is_store(place: str) -> bool:
     """Whether there is an SQLite file at a path, or the word is a database URL."""
     if place.startswith(("sqlite:", "postgresql:", "postgresql+", "postgres:")):
         return True
+    from keepfit.artifact.sniffing import SQLITE_MAGIC
+
     try:
         with open(place, "rb") as file:
-            return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+            return file.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
     except OSError:
         return False
 

@@ -15,7 +15,7 @@ from keepfit.graph import Node
 
 __all__ = ["CODECS", "LEAF", "check_children"]
 
-LEAF = -1  # sklearn.tree._tree.TREELEAF
+LEAF = -1  # sklearn.tree._tree.TREE_LEAF
 
 
 class _Tree(Codec):

@@ -8,13 +8,11 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from keepfit.serve.messages import FrameError, Receiver, ToFront, ToWorker, frame
+from keepfit.serve.messages import NO_MESSAGE, FrameError, Receiver, ToFront, ToWorker, frame
 
 __all__ = ["Channel"]
 
 _decoder = msgspec.msgpack.Decoder(ToFront)
-#: What comes of bytes that are no message: text that is none and nesting without end are none of msgspec's errors.
-_NO_MESSAGE = (FrameError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Channel:
@@ -95,7 +93,7 @@ class Channel:
             message = None if data is None else _decoder.decode(data)
         except BlockingIOError:
             return
-        except (EOFError, OSError, *_NO_MESSAGE):
+        except (EOFError, OSError, FrameError, *NO_MESSAGE):
             self.close()
             self._on_end()
             return

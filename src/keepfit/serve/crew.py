@@ -16,6 +16,7 @@ import msgspec
 from keepfit.errors import KeepfitError
 from keepfit.serve.errors import OverloadedError, UnavailableError
 from keepfit.serve.messages import (
+    NO_MESSAGE,
     SIGNATURE_BYTES_MAX,
     Answer,
     Answers,
@@ -35,7 +36,7 @@ from keepfit.serve.roster import Batch, Conversion, Job, Model, Tally, Worker
 from keepfit.serve.settings import PoolSettings
 from keepfit.serve.signature import Signature
 
-__all__ = ["Crew"]
+__all__ = ["Crew", "signature_in"]
 
 _START_S = 30.0
 _DEATHS_MAX = 3  # in a row, until a model is barred
@@ -281,9 +282,8 @@ class Crew:
         if not model.is_tried:
             if self.is_jailed and len(memoryview(message.signature)) > SIGNATURE_BYTES_MAX:
                 return False  # its worker would have said so itself
-            try:
-                model.signature = msgspec.msgpack.decode(message.signature, type=Signature)
-            except msgspec.MsgspecError:
+            model.signature = signature_in(message)
+            if model.signature is None:
                 return False
             model.is_rowwise, model.is_tried = message.is_rowwise, True
         worker.loaded.add(model)
@@ -468,6 +468,14 @@ class Crew:
         self._tally.queued += len(self._queue) - self._queued
         self._tally.queued_bytes += self._queue.size_bytes - self._queued_bytes
         self._queued, self._queued_bytes = len(self._queue), self._queue.size_bytes
+
+
+def signature_in(message: Loaded) -> Signature | None:
+    """The signature that a worker tells; None if it is none."""
+    try:
+        return msgspec.msgpack.decode(message.signature, type=Signature)
+    except NO_MESSAGE:
+        return None
 
 
 def _barred(model: Model, now_s: float) -> UnavailableError:

@@ -22,6 +22,7 @@ from keepfit.serve.errors import UnavailableError
 from keepfit.serve.tensors import Tensor
 
 __all__ = [
+    "NO_MESSAGE",
     "SIGNATURE_BYTES_MAX",
     "Answer",
     "Answers",
@@ -49,6 +50,9 @@ __all__ = [
 
 #: What the front keeps of a tenant's model, in memory: some ten thousand columns with their names.
 SIGNATURE_BYTES_MAX = 1 << 20
+
+#: What comes of bytes that are no message: text that is none and nesting without end are none of msgspec's errors.
+NO_MESSAGE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 _LENGTH = struct.Struct("<I")
 _FIRST_READ_BYTES = 1 << 16

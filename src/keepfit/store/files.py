@@ -6,11 +6,11 @@ import os
 import stat
 from pathlib import Path
 
+from keepfit.artifact.sniffing import SQLITE_MAGIC
 from keepfit.errors import StoreError
 
 __all__ = ["StoreFile", "check_file"]
 
-_SQLITE_MAGIC = b"SQLite format 3\0"
 
 _KINDS = {stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 
@@ -82,7 +82,7 @@ def check_file(path: Path, *, create: bool) -> None:
             start = file.read(1 << 16)
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}") from None
-    if start and not start.startswith(_SQLITE_MAGIC):
+    if start and not start.startswith(SQLITE_MAGIC):
         from keepfit.artifact import sniff
 
         raise StoreError(f"{path} is not a store but {sniff(start)}; give another path")

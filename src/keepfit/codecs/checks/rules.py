@@ -110,11 +110,7 @@ def is_csr(value: Any) -> bool:
 
 def in_range(array: Any, stop: int, start: int = 0) -> bool:
     """Whether every integer of an array is at least `start` and less than `stop`."""
-    if not array.size:
-        return True
-    if not start and array.dtype.kind == "i":  # what is negative is very large without its sign: one pass is enough
-        array = array.view(f"u{array.dtype.itemsize}")
-    return bool(start <= array.min() and array.max() < stop) if start else bool(array.max() < stop)
+    return not array.size or bool(start <= array.min() and array.max() < stop)
 
 
 def _is_plain_count(value: Any) -> bool:
