@@ -13,6 +13,21 @@ import numpy as np
 import scipy.sparse
 from joblib import parallel_config
 from sklearn.base import clone
+from sklearn.ensemble import (
+    AdaBoostClassifier,
+    BaggingRegressor,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    IsolationForest,
+    RandomForestClassifier,
+)
+from sklearn.linear_model import LinearRegression
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
+from sklearn.preprocessing import OneHotEncoder
+from sklearn.svm import SVC
 
 import battery
 import variants
@@ -112,6 +127,8 @@ def more_fitted() -> Iterator[tuple[str, Any, Any]]:
     """Estimators of other parameters, and estimators fitted on sparse data, with labels and X."""
     for number, estimator in enumerate(variants.variants()):
         yield f"{type(estimator).__name__}-variant{number}", estimator, variants_data()
+    for number, estimator in enumerate(_of_many_members()):
+        yield f"{type(estimator).__name__}-variantmany{number}", estimator, variants_data()
     for name in battery.names():
         cls = _classes()[name]
         estimator = battery.instances(cls)[0]
@@ -120,6 +137,29 @@ def more_fitted() -> Iterator[tuple[str, Any, Any]]:
             fitted = _attempt(lambda e=estimator, X=given, y=y: clone(e).fit(scipy.sparse.csr_matrix(X), y))
             if fitted is not None:
                 yield f"{name}-sparse", fitted, given
+
+
+def _of_many_members() -> Iterator[Any]:
+    """Ensembles whose members stand in groups, and models of several outputs."""
+    X, y = variants.load_iris(return_X_y=True)
+    outputs = np.c_[y, y % 2]
+    for estimator, target in (
+        (RandomForestClassifier(9, max_depth=3, random_state=0), y),
+        (RandomForestClassifier(9, max_depth=3, random_state=0), outputs),
+        (ExtraTreesRegressor(9, max_depth=3, random_state=0), X[:, :2]),
+        (HistGradientBoostingClassifier(max_iter=9, max_depth=3, categorical_features=[3]), y),
+        (HistGradientBoostingRegressor(max_iter=9, max_depth=3), X[:, 0]),
+        (IsolationForest(n_estimators=9, max_samples=20, random_state=0), y),
+        (AdaBoostClassifier(n_estimators=9, random_state=0), y),
+        (BaggingRegressor(LinearRegression(), n_estimators=9, max_features=0.5, random_state=0), X[:, 0]),
+        (KNeighborsClassifier(algorithm="kd_tree", leaf_size=3), outputs),
+        (MLPClassifier((3, 3), max_iter=3), outputs[:, 1]),
+        (OneVsRestClassifier(SVC()), np.eye(10)[np.arange(len(X)) % 10]),
+        (OneHotEncoder(min_frequency=5, drop="first"), None),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield estimator.fit(X.round()) if target is None else estimator.fit(X, target)
 
 
 def variants_data() -> Any:

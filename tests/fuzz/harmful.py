@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import array_changes
 import cases
 import mutations
 import numpy as np
@@ -207,12 +208,12 @@ def _of_array(graph: Graph, number: int, record: str, kind: str, stop: int) -> I
             if dtype != original.dtype
         }
     else:
-        fields = original.reshape(-1).view(mutations.RECORDS[original.shape[-1]])[record] if record else original
+        fields = original.reshape(-1).view(array_changes.RECORDS[original.shape[-1]])[record] if record else original
         news = {}
         for what, values in _values(fields.reshape(-1), kind, stop):
             news[what] = original.copy()
             target = news[what].reshape(-1)
-            (target.view(mutations.RECORDS[original.shape[-1]])[record] if record else target)[:] = values
+            (target.view(array_changes.RECORDS[original.shape[-1]])[record] if record else target)[:] = values
     for what, new in news.items():
         copy = mutations.copied(graph)
         copy.arrays[number] = np.ascontiguousarray(new).reshape(new.shape)

@@ -6,15 +6,13 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
+import array_changes
+from array_changes import FLOATS, INTS
 
-from keepfit.codecs.sklearn_seam import predictor_record_dtype, tree_node_dtype
-from keepfit.graph import PLAIN_DTYPES, Graph, Node, Ref
+from keepfit.graph import Graph, Node, Ref
 
-__all__ = ["RECORDS", "copied", "mutate"]
+__all__ = ["copied", "mutate"]
 
-_INTS = (-1, -2, 0, 1, 2, 3, 7, 255, 256, 65_536, 2**31 - 1, 2**31, -(2**31), 2**32, 2**40, 2**63 - 1, -(2**63))
-_FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e308, -1e308, 5e-324, 1e9, 2.0**63)
 _STRINGS = ("", "x", "euclidean", "precomputed", "brute", "kd_tree", "auto", "csr", "a" * 1000)
 #: Names of types that are another kind's, that are nobody's, and that would be code.
 _TYPE_NAMES = (
@@ -23,8 +21,6 @@ _TYPE_NAMES = (
     "sklearn.svm._classes.SVC", "sklearn.svm.NoSuchClass", "keepfit.loads", "numpy.load", "collections.OrderedDict",
 )  # fmt: skip
 _RELEASES = ("1.9.1", "1.6.1", "1.7", "1.2", "99", "", "x", "1.9.1.dev0", "1." + "9" * 400)
-#: Structured dtypes whose fields are changed as what they are, not as octets.
-RECORDS = {dtype.itemsize: dtype for dtype in (tree_node_dtype(), predictor_record_dtype())}
 _Random = random.Random
 
 
@@ -37,8 +33,11 @@ def mutate(
     for number in range(_Random(seed).choice((1, 1, 1, 1, 2, 2, 3, 4))):
         if keep is None or number in keep:
             rng = _Random(f"{seed} {number}")
-            change = rng.choices(_CHANGES, _WEIGHTS)[0]
-            notes.append(f"{change.__name__.strip('_')}: {change(copy, rng, donors)}")
+            for change in rng.choices(_CHANGES, _WEIGHTS, k=4):
+                note = change(copy, rng, donors)
+                if note != "nothing":  # most models have no groups, for one
+                    break
+            notes.append(f"{change.__name__.strip('_')}: {note}")
     return copy, tuple(notes)
 
 
@@ -77,12 +76,16 @@ def _inline(value: Any, rng: _Random) -> Any:
         return not value
     if type(value) is int and rng.random() < 0.8:
         near = (value + 1, value - 1, -value, value * 2, value // 2, value * 1000)
-        return max(-(2**63), min(2**63 - 1, rng.choice((*near, *_INTS))))
+        return max(-(2**63), min(2**63 - 1, rng.choice((*near, *INTS))))
     if type(value) is float and rng.random() < 0.8:
-        return rng.choice((*_FLOATS, -value, value + 1))
+        return rng.choice((*FLOATS, -value, value + 1))
+    if type(value) is str and value[:1].isdigit() and rng.random() < 0.7:  # lengths or strides
+        numbers = value.split(",")
+        numbers[rng.randrange(len(numbers))] = str(rng.choice((0, 1, 2, 3, -1, 2**24, 2**31, 2**40)))
+        return ",".join(numbers)
     if type(value) is str and rng.random() < 0.8:
         return rng.choice((*_STRINGS, value[:-1], value + "x"))
-    return rng.choice((None, True, False, rng.choice(_INTS), rng.choice(_FLOATS), rng.choice(_STRINGS)))
+    return rng.choice((None, True, False, rng.choice(INTS), rng.choice(FLOATS), rng.choice(_STRINGS)))
 
 
 def _scalar(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
@@ -121,8 +124,8 @@ def _ref(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
         Ref(rng.randrange(total)),
         rng.choice(slots)[1:],
         None,
-        rng.choice(_INTS),
-        rng.choice(_FLOATS),
+        rng.choice(INTS),
+        rng.choice(FLOATS),
     )
     new = rng.choices(choices, (4, 2, 4, 1, 1, 1))[0]
     container[key] = new[0][new[1]] if type(new) is tuple else new
@@ -156,8 +159,12 @@ def _field(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
         node.columns.pop(name, None)
         return f"node {number} {node.type}: without {name!r}"
     other = rng.choice(list(node.state))
-    if name not in node.columns and other not in node.columns:
-        node.state[name], node.state[other] = node.state[other], node.state[name]
+    if rng.random() < 0.2 and name not in node.columns and other not in node.columns:
+        node.state[name] = node.state[other]
+        return f"node {number} {node.type}: {name!r} is {other!r}"
+    for values in (node.state, node.columns):
+        if (name in node.columns) == (other in node.columns) and name in values:
+            values[name], values[other] = values[other], values[name]
     return f"node {number} {node.type}: {name!r} and {other!r} change places"
 
 
@@ -204,146 +211,101 @@ def _group(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
     return f"node {number} {node.type}: count {node.count}"
 
 
-def _transplant(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
-    """A value becomes an object of another estimator, which is put before everything."""
-    donor = rng.choice(donors)
-    if len(donor.nodes) + len(graph.nodes) > 5000 or not _slots(graph):
+def _members(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
+    """A group has a member more or less, in all its columns; what stands after it is still what it was."""
+    groups = [number for number, node in enumerate(graph.nodes) if node.count > 2]
+    if not groups:
         return "nothing"
-    by = sum(node.count for node in donor.nodes)
-    given = rng.randrange(by)
+    number = rng.choice(groups)
+    node = graph.nodes[number]
+    first = sum(each.count for each in graph.nodes[:number])
+    by = rng.choice((-1, 1, 1, node.count))
+    _shift(graph, by, first + node.count)
+    for column in node.columns.values():
+        column[:] = column[:by] if by < 0 else [*column, *column[-by:]]
+    if node.lengths:
+        node.lengths[:] = node.lengths[:by] if by < 0 else [*node.lengths, *rng.choice(([0] * by, node.lengths[-by:]))]
+    node.count += by
+    return f"node {number} {node.type}: {by} members more"
 
-    def shifted(value: Any, by: int) -> Any:
-        return Ref(value.index + by) if type(value) is Ref else value
+
+def _shift(graph: Graph, by: int, start: int = 0) -> None:
+    """Have all refs to objects from `start` on lead to objects that stand `by` places later."""
+
+    def shifted(value: Any) -> Any:
+        return Ref(max(0, value.index + by)) if type(value) is Ref and value.index >= start else value
 
     for node in graph.nodes:
-        node.state = {name: shifted(value, by) for name, value in node.state.items()}
-        node.items = [shifted(value, by) for value in node.items]
-        node.keys = [shifted(value, by) for value in node.keys]
-        node.columns = {name: [shifted(value, by) for value in column] for name, column in node.columns.items()}
+        node.state.update({name: shifted(value) for name, value in node.state.items()})
+        for values in (node.items, node.keys, *node.columns.values()):
+            values[:] = map(shifted, values)
+    graph.roots = {name: shifted(value) for name, value in graph.roots.items()}
+
+
+def _put_before(graph: Graph, donor: Graph) -> None:
+    """Put the nodes and arrays of a graph before those of another."""
+    _shift(graph, sum(node.count for node in donor.nodes))
+    for node in graph.nodes:
         if node.array is not None:
             node.array += len(donor.arrays)
-    graph.roots = {name: shifted(value, by) for name, value in graph.roots.items()}
-    slots = _slots(graph)
     graph.nodes[:0] = [_copied_node(node) for node in donor.nodes]
     graph.arrays[:0] = donor.arrays
     graph.names[:] = [str(number) for number in range(len(graph.arrays))]
+
+
+def _transplant(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
+    """A value becomes an object of another estimator, which is put before everything."""
+    donor = rng.choice(donors)
+    slots = _slots(graph)
+    if len(donor.nodes) + len(graph.nodes) > 5000 or not slots:
+        return "nothing"
     number, container, key = rng.choice(slots)
-    container[key] = Ref(given)
-    return f"node {number} {key!r} -> object {given} of {donor.nodes[-1].type}"
+    given = Ref(rng.randrange(sum(node.count for node in donor.nodes)))
+    _put_before(graph, donor)
+    container[key] = given
+    return f"node {number} {key!r} -> object {given.index} of {donor.nodes[-1].type}"
 
 
-def _array(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
-    """Contents, shape or dtype of an array."""
-    if not graph.arrays:
+def _splice(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
+    """An attribute becomes another estimator's of the same name, or an object one of the same type."""
+    slots = [slot for slot in _slots(graph) if type(slot[1][slot[2]]) is Ref]
+    if not slots:
         return "nothing"
-    number = rng.randrange(len(graph.arrays))
-    array = graph.arrays[number]
-    change = rng.choices((_contents, _shape, _dtype, _swap), (6, 3, 1, 1))[0]
-    new, note = change(array.copy(), rng, graph)
-    graph.arrays[number] = np.ascontiguousarray(new).reshape(new.shape)
-    return f"{graph.names[number] if number < len(graph.names) else number} {array.dtype}{array.shape}: {note}"
-
-
-def _extremes(dtype: np.dtype[Any], size: int, rng: _Random) -> Any:
-    if dtype.kind == "b":
-        return rng.random() < 0.5
-    if dtype.kind in "iu":
-        limits = np.iinfo(dtype)
-        value = rng.choice((*_INTS, size, size - 1, size + 1, rng.randrange(size + 2), limits.max, limits.min))
-        return max(limits.min, min(limits.max, value))
-    if dtype.kind == "f":
-        with np.errstate(over="ignore"):
-            return dtype.type(
-                rng.choice((*_FLOATS, np.nan, np.inf, -np.inf, rng.gauss(0, 1), float(rng.choice(_INTS))))
-            )
-    return np.zeros((), dtype)[()]
-
-
-def _contents(array: Any, rng: _Random, graph: Graph) -> tuple[Any, str]:
-    if not array.size:
-        return array, "empty"
-    target, field = array, ""
-    record = RECORDS.get(array.shape[-1]) if array.dtype == np.uint8 and array.ndim == 2 else None
-    if record is not None and rng.random() < 0.9:
-        field = rng.choice(record.names or ())
-        target = array.reshape(-1).view(record)[field]
-    size = len(target) if target.ndim else 1
-    count = rng.choice((1, 1, 1, 2, 5, target.size))
-    flat = target.reshape(-1) if not field else target
-    value = None
-    for _ in range(min(count, target.size)):
-        value = _extremes(target.dtype, rng.choice((size, *array.shape)) if array.ndim else 1, rng)
-        if count == target.size:
-            flat[:] = value
+    owned = [slot for slot in slots if slot[1] is graph.nodes[slot[0]].state and len(slot[1]) > 1]
+    number, container, key = rng.choice(owned if owned and rng.random() < 0.7 else slots)
+    kind = graph.node_of(container[key]).type
+    by_name = type(key) is str and rng.random() < 0.5
+    for donor in rng.sample(donors, min(len(donors), 25)):
+        if by_name:
+            found = [node.state[key] for node in donor.nodes if type(node.state.get(key)) is Ref]
+        else:
+            found = [ref for ref in _refs(donor) if donor.node_of(ref).type == kind]
+        if found and len(donor.nodes) + len(graph.nodes) < 5000:
             break
-        flat[rng.randrange(target.size)] = value
-    return array, f"{field} {count} of {target.size} -> {value!r}"
-
-
-def _shape(array: Any, rng: _Random, graph: Graph) -> tuple[Any, str]:
-    if array.ndim == 0:
-        return array.reshape(1), "1-d"
-    axis = rng.randrange(array.ndim)
-    length = array.shape[axis]
-    what = rng.choice(("shorter", "one", "empty", "longer", "twice", "transposed", "flat", "axis", "reshaped"))
-    if what in ("shorter", "one", "empty"):
-        array = array.take(range({"shorter": max(0, length - 1), "one": min(1, length), "empty": 0}[what]), axis)
-    elif what in ("longer", "twice"):
-        if length:
-            more = array.take([-1], axis) if what == "longer" else array
-            array = np.concatenate([array, more], axis)
-    elif what == "transposed":
-        array = array.T
-    elif what == "axis":
-        array = np.expand_dims(array, axis)
     else:
-        array = array.reshape(-1) if what == "flat" or array.ndim == 1 else array.reshape(array.shape[::-1])
-    return array, f"{what}, axis {axis}: {array.shape}"
-
-
-def _dtype(array: Any, rng: _Random, graph: Graph) -> tuple[Any, str]:
-    dtype = rng.choice(list(PLAIN_DTYPES.values()))
-    with np.errstate(all="ignore"):
-        if rng.random() < 0.5 and array.ndim and (array.shape[-1] * array.itemsize) % dtype.itemsize == 0:
-            return array.view(dtype), f"view {dtype}"
-        return array.astype(dtype), f"astype {dtype}"
-
-
-def _swap(array: Any, rng: _Random, graph: Graph) -> tuple[Any, str]:
-    number = rng.randrange(len(graph.arrays))
-    return graph.arrays[number], f"as {graph.names[number] if number < len(graph.names) else number}"
-
-
-def _same_lengths(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
-    """One length that many arrays share (of features, of samples) is changed in all of them, and equal numbers."""
-    lengths = sorted({length for array in graph.arrays for length in array.shape if length > 1})
-    if not lengths:
         return "nothing"
-    old = rng.choice(lengths)
-    new = rng.choice((old - 1, old + 1, 1, old * 2))
-    for number, array in enumerate(graph.arrays):
-        for axis, length in enumerate(array.shape):
-            if length == old and rng.random() < 0.9:
-                array = array.take(np.arange(new) % old, axis)
-        graph.arrays[number] = np.ascontiguousarray(array).reshape(array.shape)
-    if rng.random() < 0.7:
-        for _, container, key in _slots(graph):
-            if type(container[key]) is int and container[key] == old:
-                container[key] = new
-    return f"every length {old} -> {new}"
+    given = rng.choice(found)
+    _put_before(graph, donor)
+    container[key] = given
+    return f"node {number} {key!r} -> {donor.node_of(given).type} of {donor.nodes[-1].type}"
+
+
+def _refs(graph: Graph) -> list[Ref]:
+    return [container[key] for _, container, key in _slots(graph) if type(container[key]) is Ref]
 
 
 _Change = Callable[[Graph, _Random, list[Graph]], str]
 _WEIGHTED: dict[_Change, int] = {
-    _array: 40,
+    **array_changes.WEIGHTED,
     _scalar: 15,
     _ref: 12,
-    _field: 8,
+    _field: 9,
     _same_scalars: 6,
-    _same_lengths: 6,
     _kind: 4,
-    _group: 3,
-    _transplant: 10,
+    _group: 2,
+    _members: 2,
+    _transplant: 8,
+    _splice: 10,
     _frame: 2,
 }
 _CHANGES, _WEIGHTS = list(_WEIGHTED), list(_WEIGHTED.values())
