@@ -16,7 +16,7 @@ import numpy as np
 from keepfit.codecs.sklearn_seam import predictor_record_dtype, tree_node_dtype
 from keepfit.graph import PLAIN_DTYPES, Graph, Node, Ref
 
-__all__ = ["FLOATS", "INTS", "RECORDS", "array", "bounded", "record_dtype", "retyped", "same_lengths", "together"]
+__all__ = ["FLOATS", "INTS", "RECORDS", "WEIGHTED"]
 
 INTS = (-1, -2, 0, 1, 2, 3, 7, 255, 256, 65_536, 2**31 - 1, 2**31, -(2**31), 2**32, 2**40, 2**63 - 1, -(2**63))
 FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e308, -1e308, 5e-324, 1e9, 2.0**63)
@@ -188,6 +188,36 @@ def record_dtype(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
     return f"{what} of fields {one}, {other}"
 
 
+def records(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
+    """Fields of the nodes of a tree that compiled code follows: of those nodes mostly that have children."""
+    found = [
+        number
+        for number, each in enumerate(graph.arrays)
+        if each.dtype == np.uint8 and each.ndim == 2 and each.shape[-1] in RECORDS and each.size
+    ]
+    if not found:
+        return "nothing"
+    number = rng.choice(found)
+    graph.arrays[number] = np.array(graph.arrays[number])
+    nodes = graph.arrays[number].reshape(-1).view(RECORDS[graph.arrays[number].shape[-1]])
+    integers = [name for name in nodes.dtype.names or () if nodes.dtype[name].kind in "iu"]
+    field = rng.choice(integers if rng.random() < 0.9 else list(nodes.dtype.names or ()))
+    values = nodes[field]
+    used = np.flatnonzero(values.view("u1" if values.itemsize == 1 else values.dtype) > 0)
+    places = used if len(used) and rng.random() < 0.8 else np.arange(len(values))
+    place = int(rng.choice(places))
+    if rng.random() < 0.3:
+        new = values[int(rng.choice(places))]
+    else:
+        near = (place, place + 1, place - 1, 0, len(values), int(values[place]) + 1 if values.dtype.kind in "iu" else 1)
+        bound = rng.choice((*near, *_bounds(graph, rng)))
+        new = rng.choice((bound, _extreme(values.dtype, bound, rng))) if bound >= 0 else bound
+    if values.dtype.kind in "iu":
+        new = np.array(int(new) % 2**64, "u8").astype(values.dtype)
+    values[place] = new
+    return f"{_name(graph, number)}: {field} of {place} -> {new}"
+
+
 def _name(graph: Graph, number: int) -> str:
     return graph.names[number] if number < len(graph.names) else str(number)
 
@@ -217,7 +247,7 @@ def _bounds(graph: Graph, rng: _Random) -> list[int]:
 def _retype(graph: Graph, number: int, node: Node, rng: _Random, bounds: list[int]) -> str:
     """Give an array another dtype (at times its own), other contents in places, and another layout."""
     old = np.asarray(graph.arrays[number])
-    if type(node.state.get("dtype")) is str and old.ndim:  # its last axis are octets
+    if type(node.state.get("dtype")) is str and old.ndim and old.shape[-1]:  # its last axis are octets
         old = old[..., 0]
     if rng.random() < 0.3:
         dtype = old.dtype
@@ -354,4 +384,12 @@ def _swap(array: Any, rng: _Random, graph: Graph) -> _Changed:
 
 _Change = Callable[[Graph, _Random, list[Graph]], str]
 #: Change -> how often it is made.
-WEIGHTED: dict[_Change, int] = {array: 25, retyped: 15, bounded: 10, together: 8, same_lengths: 6, record_dtype: 2}
+WEIGHTED: dict[_Change, int] = {
+    array: 25,
+    retyped: 15,
+    bounded: 10,
+    together: 8,
+    same_lengths: 6,
+    records: 8,
+    record_dtype: 2,
+}
