@@ -12,7 +12,11 @@ from keepfit.errors import KeepfitError
 
 
 class LocalPool:
-    """What a `Repository` needs of a `Pool`. `models` is what is loaded, by key; `said` what happened, in order."""
+    """What a `Repository` needs of a `Pool`.
+
+    `models` is what is loaded, by key; `said` what happened, in order; `trying` names and versions that are being
+    loaded. No model loads while `gate` is shut, nor one of a name in `gates` while that is.
+    """
 
     def __init__(self) -> None:
         self.models: dict[str, object] = {}
@@ -20,6 +24,8 @@ class LocalPool:
         self.tenants: dict[str, str | None] = {}
         self.gate = asyncio.Event()
         self.gate.set()
+        self.gates: dict[str, asyncio.Event] = {}
+        self.trying: list[str] = []
         self.error: KeepfitError | None = None
 
     async def load(
@@ -31,7 +37,12 @@ class LocalPool:
         trusted: tuple[str, ...] = (),
         allow: tuple[str, ...] = (),
     ) -> object:
+        what = key.rpartition(" ")[0]
+        self.trying.append(what)
         await self.gate.wait()
+        if what.split()[0] in self.gates:
+            await self.gates[what.split()[0]].wait()
+        self.trying.remove(what)
         if self.error is not None:
             os.close(fd)
             raise self.error
@@ -42,7 +53,7 @@ class LocalPool:
             graph, facts = artifact.read(file.read())
         self.models[key] = persistence.build(graph, trusted=trusted, allow=allow)
         self.tenants[key] = tenant
-        self.said.append(f"load {key.rpartition(' ')[0]}")
+        self.said.append(f"load {what}")
         return SimpleNamespace(type=facts["class"], facts=facts)
 
     async def convert(self, fd: int, out_fd: int, *, tenant: str) -> None:

@@ -46,6 +46,12 @@ def states(repository: Repository) -> dict[str, str]:
     return {f"{one.name} {one.version}": one.state for one in repository.entries()}
 
 
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
 def upload(store: Store, tenant: str, name: str, model: object, tmp_path: Path) -> None:
     keepfit.dump(model, tmp_path / "upload")
     with (tmp_path / "upload").open("rb") as file:
@@ -311,3 +317,173 @@ def test_a_place_that_holds_no_models_is_said(tmp_path: Path) -> None:
     (tmp_path / "a b.safetensors").write_bytes(b"")
     with pytest.raises(ServeError, match="is named by letters"):
         Repository(str(tmp_path / "a b.safetensors"), LocalPool())
+
+
+# Loads that take long
+
+
+def test_a_load_that_takes_long_keeps_nobody_else_waiting(store: Store, tmp_path: Path) -> None:
+    store["m"] = [1]
+    upload(store, "lab", "lab.slow", ["slow"], tmp_path)
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        pool.gates["lab.slow"] = asyncio.Event()
+        await repository.look()
+        asking = asyncio.create_task(repository.ready("lab.slow", asker="lab"))
+        await until(lambda: pool.trying == ["lab.slow 1"])
+        store["m"] = [2]
+        upload(store, "other", "other.m", ["other's"], tmp_path)
+        async with asyncio.timeout(5):
+            await repository.refresh("m")
+            await repository.refresh("other.m")
+            await repository.unload("other.m")
+            await repository.load("other.m")
+        assert pool.models[repository.find("m").key] == [2]
+        assert repository.find("other.m").state == "READY"
+        assert repository.find("lab.slow").state == "LOADING"
+        pool.gates["lab.slow"].set()
+        assert pool.models[(await asking).key] == ["slow"]
+
+    serve(store, act)
+
+
+def test_a_tenant_loads_so_many_at_once_and_what_is_asked_for_goes_first(store: Store, tmp_path: Path) -> None:
+    for number in range(12):
+        upload(store, "lab", f"lab.m{number:02}", [number], tmp_path)
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        pool.gate.clear()
+        await repository.look()
+        await until(lambda: len(pool.trying) == 4)
+        asking = asyncio.create_task(repository.ready("lab.m11", asker="lab"))
+        await asyncio.sleep(0.1)
+        assert len(pool.trying) == 4
+        pool.gate.set()
+        await asking
+        await repository.refresh()
+        assert pool.said.index("load lab.m11 1") in range(4, 9)
+        assert len(pool.said) == 12
+
+    serve(store, act)
+
+
+def test_models_of_many_tenants_that_nobody_asks_for_are_loaded_a_few_at_a_time(store: Store, tmp_path: Path) -> None:
+    for number in range(9):
+        upload(store, f"t{number}", f"t{number}.m", [number], tmp_path)
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        pool.gate.clear()
+        await repository.look()
+        await until(lambda: len(pool.trying) == 4)
+        asking = asyncio.create_task(repository.ready("t8.m", asker="t8"))
+        await until(lambda: "t8.m 1" in pool.trying)
+        assert len(pool.trying) == 5
+        pool.gate.set()
+        await asking
+        await repository.refresh()
+        assert len(pool.models) == 9
+
+    serve(store, act)
+
+
+def test_versions_of_one_model_are_loaded_one_after_the_other(store: Store) -> None:
+    store["m"] = [1]
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        pool.gate.clear()
+        store["m"] = [2]
+        await repository.look()
+        await until(lambda: pool.trying == ["m 2"])
+        store["m"] = [3]
+        await repository.look()
+        await repository.look()
+        await asyncio.sleep(0.1)
+        assert pool.trying == ["m 2"]
+        assert pool.models[repository.find("m").key] == [1]
+        pool.gate.set()
+        await repository.refresh("m")
+        await asyncio.sleep(0)
+        assert [said for said in pool.said if said.startswith("load")] == ["load m 1", "load m 2", "load m 3"]
+        assert list(pool.models.values()) == [[3]]
+
+    serve(store, act)
+
+
+def test_what_is_unloaded_or_removed_while_it_loads_is_let_go(store: Store) -> None:
+    store["m"], store["n"], store["o"] = [1], [1], [1]
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        pool.gate.clear()
+        for name in ("m", "n", "o"):
+            store[name] = [2]
+        await repository.look()
+        await until(lambda: len(pool.trying) == 3)
+        await repository.unload("m")
+        del store["n"]
+        await repository.look()
+        pool.gate.set()
+        await repository.refresh()
+        await asyncio.sleep(0.01)
+        assert list(pool.models.values()) == [[2]]
+        assert pool.models[repository.find("o").key] == [2]
+        await repository.load("m")
+        assert pool.models[repository.find("m").key] == [2]
+
+    serve(store, act)
+
+
+def test_an_alias_leads_to_the_version_before_until_the_next_is_ready(store: Store) -> None:
+    for number in range(3):
+        store.save("m", [number])
+    store.set_alias("m", "good", 1)
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        pool.gate.clear()
+        store.set_alias("m", "good", 2)
+        await repository.look()
+        assert pool.models[repository.find("m", "good").key] == [0]
+        pool.gate.set()
+        await repository.refresh()
+        await asyncio.sleep(0)
+        assert pool.models[repository.find("m", "good").key] == [1]
+        assert states(repository) == {"m 2": "READY", "m 3": "READY"}
+
+    serve(store, act)
+
+
+def test_no_tenant_pushes_out_what_another_asked_for(store: Store) -> None:
+    for number in range(40):
+        store.save("m", [number])
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        await repository.ready("m", "1", asker="lab")
+        await repository.ready("m", "2", asker=None)
+        for number in range(3, 40):
+            await repository.ready("m", str(number), asker="greedy")
+        assert repository.find("m", "1", asker="lab").state == repository.find("m", "2").state == "READY"
+        await asyncio.sleep(0)
+        assert len(pool.models) == 1 + 2 + 16  # the newest, one each, and what one may have
+        repository.find("m", "39", asker="lab")
+        for number in range(3, 30):
+            await repository.ready("m", str(number), asker="greedy")
+        assert repository.find("m", "39", asker="lab").state == "READY"  # asked for by both
+
+    serve(store, act)
+
+
+def test_all_that_was_asked_for_is_so_much_and_who_has_most_gives_way(store: Store, monkeypatch: Any) -> None:
+    monkeypatch.setattr("keepfit.serve.repository._DEMANDED_BY_ALL_MAX", 6)
+    for number in range(20):
+        store.save("m", [number])
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        for number in range(1, 7):
+            await repository.ready("m", str(number), asker="greedy")
+        for place, asker in enumerate("abc"):
+            await repository.ready("m", str(10 + place), asker=asker)
+        await asyncio.sleep(0)
+        assert len(pool.models) == 7
+        for number in (4, 5, 6, 10, 11, 12):
+            assert repository.find("m", str(number), asker="greedy" if number < 9 else "abc"[number - 10])
+
+    serve(store, act)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import pickle
 import signal
 import socket
@@ -29,7 +30,7 @@ import keepfit
 from keepfit.errors import ServeError
 from keepfit.serve.server import Server, ServerSettings
 from keepfit.serve.tokens import Role, Tokens
-from keepfit.store import Store
+from keepfit.store import Quota, Store
 
 CORPUS = ROOT / "tests" / "corpus" / "fuzz"
 ROW = [5.1, 3.5, 1.4, 0.2]
@@ -57,6 +58,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
             "lab": tokens.create(Role.UPLOAD, "lab"),
             "lab-infer": tokens.create(Role.INFER, "lab"),
             "other": tokens.create(Role.UPLOAD, "other"),
+            "slow": tokens.create(Role.UPLOAD, "slow"),
             "admin": tokens.create(Role.ADMIN),
         }
     return Place(path, made)
@@ -82,7 +84,7 @@ def test_it_says_what_it_serves_and_how(server: Served) -> None:
     text = "\n".join(server.said)
     assert f"keepfit serves at http://127.0.0.1:{server.port}" in text
     assert "models     1: m" in text
-    assert "tokens     5 good" in text
+    assert "tokens     6 good" in text
     assert "isolation  rlimits, no_new_privs" in text
     assert "uploads    keepfit files, and pickle and joblib files that convert" in text
     assert all(json.loads(line)["time"] for line in server.log)
@@ -209,6 +211,31 @@ def test_a_model_that_has_too_much_to_tell_is_refused(server: Served, place: Pla
     assert server.upload("narrow", keepfit.dumps(constant(1)), place.tokens["lab"])[0] == 200
 
 
+def test_a_load_that_takes_long_delays_neither_other_tenants_nor_the_operator(server: Served, place: Place) -> None:
+    token = place.tokens["slow"]
+    others = set(server.workers())
+    assert server.upload("first", keepfit.dumps(constant(4)), token)[0] == 200
+    (jail,) = set(server.workers()) - others
+    keepfit.dump(constant(5), place.path.with_name("second"))
+    os.kill(jail, signal.SIGSTOP)  # as a model that takes for ever would have it
+    try:
+        with Store(place.path) as store, place.path.with_name("second").open("rb") as file:
+            store.tenants.save("slow", "slow.second", file, type="", facts={}, quota=Quota(9, 9, 10**9))
+        wait_for(lambda: "slow.second" in str(server.ask("POST", "/v2/repository/index", None, token)))
+        time.sleep(0.5)
+        started = time.monotonic()
+        assert server.upload("quick", keepfit.dumps(constant(6)), place.tokens["other"])[0] == 200
+        with Store(place.path) as store:
+            store["reloaded"] = constant(7)
+        wait_for(lambda: server.predict("reloaded", [ROW], place.tokens["infer"])[0] == 200)
+        assert time.monotonic() - started < 5
+        states = {one["name"]: one["state"] for one in server.ask("POST", "/v2/repository/index", None, token)[1]}
+        assert states["slow.second"] == "LOADING"
+    finally:
+        os.kill(jail, signal.SIGCONT)
+    assert server.predict("slow.second", [ROW], token)[1]["outputs"][0]["data"] == [5]
+
+
 def test_a_tenant_has_so_much_room(server: Served, place: Place) -> None:
     with Store(place.path) as store:
         token = Tokens(store).create(Role.UPLOAD, "full")
@@ -297,6 +324,12 @@ def test_nobody_is_let_in_by_mistake(tmp_path: Path) -> None:
 def test_one_file_that_does_not_load_is_not_served(tmp_path: Path) -> None:
     (tmp_path / "old.pkl").write_bytes(pickle.dumps(constant(1)))
     assert "old.pkl does not load: " in refusal(tmp_path / "old.pkl")
+
+
+def test_the_spool_folder_is_the_one_that_was_named(place: Place, tmp_path: Path) -> None:
+    done = subprocess.run(command(place.path, "--spool", tmp_path / "none"), capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0
+    assert str(tmp_path / "none") in done.stderr
 
 
 def test_what_cannot_be_used_is_said(tmp_path: Path) -> None:

@@ -134,6 +134,7 @@ def _settings(models: str, options: dict[str, Any]) -> ServerSettings:
         "uploads",
         "allow_weak_isolation",
         "trusted",
+        "spool",
         "reload_s",
         "grace_s",
         "keep_alive_s",

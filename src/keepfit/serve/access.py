@@ -74,7 +74,7 @@ class Access:
             With status 404, in the same words whether it is not there or not for the bearer.
         """
         try:
-            entry = self._repository.find(name, version)
+            entry = self._repository.find(name, version, asker=grant.tenant)
         except RequestError as error:
             if error.status != 404:
                 raise
@@ -103,7 +103,7 @@ class Access:
             if entry.state == "READY":
                 return entry
         try:
-            entry = await self._repository.ready(name, version)
+            entry = await self._repository.ready(name, version, asker=grant.tenant)
         except RequestError as error:
             if error.status != 404:
                 raise

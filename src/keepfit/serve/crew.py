@@ -352,9 +352,9 @@ class Crew:
     def _is_held_back(self, worker: Worker, model: Model) -> bool:
         """Whether a model is to be loaded later: when another worker has tried it; when fewer workers load."""
         loading = [other.job for other in self.workers if isinstance(other.job, Model) and other.is_synced]
-        if not model.is_tried:
-            return any(other.job is model for other in self.workers)
-        return worker.is_synced and len(loading) >= max(1, self._size // 2)
+        if worker.is_synced and len(loading) >= max(1, self._size // 2):
+            return True
+        return not model.is_tried and any(other.job is model for other in self.workers)
 
     def _give_conversion(self, worker: Worker, conversion: Conversion) -> None:
         try:

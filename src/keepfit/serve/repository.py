@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from keepfit.errors import KeepfitError
 from keepfit.serve.errors import RequestError, UnavailableError
+from keepfit.serve.loading import Loads
 from keepfit.serve.sources import Found, Source, open_source
 
 if TYPE_CHECKING:
@@ -29,8 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelEntry", "Repository", "spool"]
 
-#: Versions that were asked for by number, are not the newest and have no alias. The one not used for longest goes.
-_DEMANDED_MAX = 16
+#: Versions that one tenant asked for by number, that are not the newest and have no alias, and such of all tenants. Of
+#: who has most of them, the one not used for longest goes.
+_DEMANDED_MAX, _DEMANDED_BY_ALL_MAX = 16, 256
 #: A model that killed its worker is not tried again sooner: it might kill the next.
 _RETRY_S = 60.0
 _REASON_CHARS = 500
@@ -120,9 +122,10 @@ class Repository:
         self._retry_at: dict[_Place, float] = {}  # for failures that may have been of the moment
         self._current: dict[str, str] = {}  # the version in service, by name
         self._aliases: dict[str, dict[str, str]] = {}
-        self._demanded: dict[_Place, None] = {}  # in the order of their last use
+        self._listed: dict[str, list[Found]] = {}  # by name, as it was last looked
+        self._demanded: dict[str | None, dict[_Place, None]] = {}  # by the tenant who asked, in the order of last use
         self._stopped: set[str] = set()  # names that were unloaded on request
-        self._loading: dict[_Place, asyncio.Task[None]] = {}
+        self._loads = Loads(self._load_now)
         self._going: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._number = 0
@@ -133,7 +136,7 @@ class Repository:
         return list(self._source.skipped)
 
     async def start(self) -> None:
-        """Load the operator's models. Those of tenants are loaded by the next `refresh`, or when they are asked for.
+        """Load the operator's models. Those of tenants are loaded from the next `look` on, or when they are asked for.
 
         A model that does not load is no error: its entry says why.
 
@@ -142,10 +145,11 @@ class Repository:
         StoreError, OSError
             If the place cannot be read.
         """
-        await self.refresh(tenants=False)
+        await self.look(tenants=False)
+        await self._loads.finish()
 
-    async def refresh(self, *, tenants: bool = True) -> None:
-        """Look for what is new and what is gone, once.
+    async def look(self, *, tenants: bool = True) -> None:
+        """Look once for what is new and what is gone. What is new is being loaded from here on; it is not waited for.
 
         Raises
         ------
@@ -154,17 +158,42 @@ class Repository:
         """
         async with self._turn:
             listed = await asyncio.to_thread(self._source.listing)
-            await self._drop_gone(listed)
+            gone = await self._gone(listed)
+            # Nothing is waited for from here on: a request meets what was there, or what is.
+            self._listed = {}
             for found in listed:
-                self._demanded.pop((found.name, found.version), None)
+                self._listed.setdefault(found.name, []).append(found)
+            self._drop_gone(gone)
+            for found in listed:
                 self._note(found)
-            for found in sorted(listed, key=lambda one: one.tenant is not None):
-                if self._may_load(found) and (tenants or found.tenant is None):
-                    await self._load(found)
-            self._switch(listed)
-            self._drop_old(listed)
+            for name, versions in self._listed.items():
+                aliases = {alias for found in versions for alias in found.aliases}
+                self._aliases[name] = {
+                    alias: version for alias, version in self._aliases.get(name, {}).items() if alias in aliases
+                }
+                self._switch(name)
+            self._drop_old()
+            for found in listed:
+                if (tenants or found.tenant is None) and self._is_due(found):
+                    self._loads.begin(found)
 
-    def find(self, name: str, version: str | None = None) -> ModelEntry:
+    async def refresh(self, name: str | None = None) -> None:
+        """Look once, and wait until what is new has been loaded, or cannot be.
+
+        Parameters
+        ----------
+        name : str, default=None
+            Only the model of this name is waited for; all without.
+
+        Raises
+        ------
+        StoreError, OSError
+            As for `look`.
+        """
+        await self.look()
+        await self._loads.finish(name)
+
+    def find(self, name: str, version: str | None = None, *, asker: str | None = None) -> ModelEntry:
         """The entry of a version that is listed: the one in service, one that has an alias, one that was asked for.
 
         Parameters
@@ -172,6 +201,8 @@ class Repository:
         name : str
         version : str, default=None
             A number or an alias; the one in service without.
+        asker : str, default=None
+            The tenant who asks.
 
         Raises
         ------
@@ -188,16 +219,16 @@ class Repository:
         if entry is None:
             what = f"no model {name!r}" if name not in self._current else f"no version {version!r} of {name!r}"
             raise RequestError(f"there is {what}", status=404)
-        if (name, entry.version) in self._demanded:
-            self._demanded[name, entry.version] = self._demanded.pop((name, entry.version))
+        if version is not None:
+            self._note_demand((name, entry.version), asker)
         return entry
 
-    async def ready(self, name: str, version: str | None = None) -> ModelEntry:
+    async def ready(self, name: str, version: str | None = None, *, asker: str | None = None) -> ModelEntry:
         """The entry of a version that can answer now; it is loaded if it is not yet.
 
         Parameters
         ----------
-        name, version
+        name, version, asker
             As for `find`; also any version that the store or the folder has.
 
         Raises
@@ -208,11 +239,11 @@ class Repository:
             If it does not load, or was unloaded; the message says why.
         """
         with contextlib.suppress(RequestError):
-            entry = self.find(name, version)
+            entry = self.find(name, version, asker=asker)
             if entry.state == "READY":
                 return entry
-        await self._demand(name, version)
-        entry = self.find(name, version)
+        await self._demand(name, version, asker)
+        entry = self.find(name, version, asker=asker)
         if entry.state != "READY":
             raise UnavailableError(f"{name!r}, version {entry.version}, cannot answer: {entry.reason}")
         return entry
@@ -237,7 +268,7 @@ class Repository:
         for place, entry in self._entries.items():
             if place[0] == name and entry.state != "READY":
                 self._tags.pop(place, None)  # another try
-        await self.refresh()
+        await self.refresh(name)
         entry = self.find(name)
         if entry.state != "READY":
             raise RequestError(f"{name!r} does not load: {entry.reason}")
@@ -257,10 +288,10 @@ class Repository:
                 if place[0] == name:
                     self._entries[place] = replace(entry, key="", state="UNAVAILABLE", reason=_UNLOADED, signature=None)
                     self._tags.pop(place, None)
-                    self._demanded.pop(place, None)
+                    self._drop_demand(place)
                     self._let_go(entry)
 
-    async def _demand(self, name: str, version: str | None) -> None:
+    async def _demand(self, name: str, version: str | None, asker: str | None) -> None:
         wanted = self._current.get(name) if version is None else self._aliases.get(name, {}).get(version, version)
         if name not in self._current or wanted is None:
             return
@@ -271,11 +302,28 @@ class Repository:
             self._aliases.setdefault(name, {})[version] = found.version
         place = (name, found.version)
         if place not in self._entries:
-            self._demanded[place] = None
             self._note(found)
-        await self._load(found)
-        for old in list(self._demanded)[:-_DEMANDED_MAX]:
-            self._forget(old)
+        self._note_demand(place, asker)
+        if self._is_due(found):
+            await asyncio.shield(self._loads.begin(found, is_awaited=True))  # also when the one who asks goes away
+
+    def _note_demand(self, place: _Place, asker: str | None) -> None:
+        """Keep a version because somebody asks for it, and no more such versions than may be."""
+        if self._is_in_service(place):
+            return
+        demanded = self._demanded.setdefault(asker, {})
+        demanded.pop(place, None)
+        demanded[place] = None  # the last
+        if len(demanded) > _DEMANDED_MAX:
+            self._drop_oldest(asker)
+        if sum(map(len, self._demanded.values())) > _DEMANDED_BY_ALL_MAX:
+            self._drop_oldest(max(self._demanded, key=lambda one: len(self._demanded[one])))
+
+    def _drop_oldest(self, asker: str | None) -> None:
+        place = next(iter(self._demanded[asker]))
+        del self._demanded[asker][place]
+        if not self._is_wanted(place):
+            self._forget(place)
 
     def _note(self, found: Found) -> None:
         """See that there is an entry, and that what it says besides is so."""
@@ -307,22 +355,16 @@ class Repository:
             return _UNLOADED
         return "" if found.tenant is None or self.serves_tenants else _NOT_HELD
 
-    async def _load(self, found: Found) -> None:
-        """Load a version unless that was done or tried; whoever comes meanwhile waits for the same."""
+    def _is_due(self, found: Found) -> bool:
+        """Whether a version is to be loaded: not, if that was done or tried, or may not be."""
         place = (found.name, found.version)
-        if place in self._loading:
-            await asyncio.shield(self._loading[place])
-        is_due = asyncio.get_running_loop().time() >= self._retry_at.get(place, math.inf)
-        if self._tags.get(place) == found.tag and not is_due:
-            return
-        task = self._loading[place] = asyncio.create_task(self._load_now(found))
-        task.add_done_callback(lambda _: self._loading.pop(place, None))
-        await asyncio.shield(task)  # also when the one who asks goes away
+        is_time = asyncio.get_running_loop().time() >= self._retry_at.get(place, math.inf)
+        return self._may_load(found) and (self._tags.get(place) != found.tag or is_time)
 
     async def _load_now(self, found: Found) -> None:
         place = (found.name, found.version)
-        self._tags[place] = found.tag
-        self._retry_at.pop(place, None)
+        if place not in self._entries or not self._is_due(found):  # it was taken away while others were loaded
+            return
         self._number += 1
         key = f"{found.name} {found.version} {self._number}"
         try:
@@ -332,7 +374,6 @@ class Repository:
         except (KeepfitError, OSError) as error:
             self._failed(place, found, error)
             return
-        old = self._entries.get(place)
         entry = ModelEntry(
             found.name,
             found.version,
@@ -345,63 +386,107 @@ class Repository:
             found.created_at,
             digest,
         )
-        if old is None or found.name in self._stopped:  # it was taken away meanwhile
+        if not self._note_tried(place, found):
             self._let_go(entry)
             return
+        self._let_go(self._entries[place])
         self._entries[place] = entry
-        self._let_go(old)
         _say("model loaded", found)
+        self._switch(found.name)
 
     def _failed(self, place: _Place, found: Found, error: KeepfitError | OSError) -> None:
         reason = str(error)[:_REASON_CHARS]
         _say("model does not load", found, level=logging.WARNING, reason=reason)
-        entry = self._entries.get(place)
-        if entry is not None and entry.state == "READY":
+        if not self._note_tried(place, found):
+            return
+        entry = self._entries[place]
+        if entry.state == "READY":
             self._entries[place] = replace(entry, reason=f"what is there now does not load: {reason}")
-        elif entry is not None:
+        else:
             self._entries[place] = replace(entry, state="UNAVAILABLE", reason=reason)
         if isinstance(error, UnavailableError):
             self._retry_at[place] = asyncio.get_running_loop().time() + _RETRY_S
 
-    def _switch(self, listed: list[Found]) -> None:
-        """Let the newest versions that are ready take over, and aliases stand for what they now stand for."""
-        aliases: dict[str, dict[str, str]] = {}
-        for found in listed:
-            aliases.setdefault(found.name, {}).update(dict.fromkeys(found.aliases, found.version))
-            before = self._entries.get((found.name, self._current[found.name]))
-            if found.is_newest and (
-                before is None or before.state != "READY" or self._entries[found.name, found.version].state == "READY"
-            ):
-                self._current[found.name] = found.version
-        self._aliases = aliases
+    def _note_tried(self, place: _Place, found: Found) -> bool:
+        """Whether what was loaded, or failed to, is wanted still; it is not tried again then."""
+        if place not in self._entries or found.name in self._stopped:  # it was taken away meanwhile
+            return False
+        self._tags[place] = found.tag
+        self._retry_at.pop(place, None)
+        return True
 
-    def _drop_old(self, listed: list[Found]) -> None:
-        """Let versions go that are neither in service nor have an alias nor were asked for."""
-        wanted = {(found.name, found.version) for found in listed} | set(self._current.items()) | self._demanded.keys()
-        for place in self._entries.keys() - wanted:
-            self._forget(place)
+    def _switch(self, name: str) -> None:
+        """Let the newest version take over if it is ready, and let aliases stand for what they now stand for."""
+        before, known = self._current[name], self._aliases.get(name, {})
+        aliases = dict(known)
+        for found in self._listed.get(name, ()):
+            if found.is_newest and not self._is_better(before, found):
+                self._current[name] = found.version
+            for alias in found.aliases:
+                version = known.get(alias, found.version)
+                aliases[alias] = version if self._is_better(version, found) else found.version
+        places = {(name, version) for version in (before, *known.values())}
+        self._aliases[name] = aliases
+        for place in places:
+            if not self._is_wanted(place):
+                self._forget(place)
 
-    async def _drop_gone(self, listed: list[Found]) -> None:
-        """Let names go that are no longer there, and of others versions that were deleted."""
+    def _is_better(self, version: str, found: Found) -> bool:
+        """Whether a version is to answer still, as it is ready and the one that comes after is not."""
+        before, after = self._entries.get((found.name, version)), self._entries.get((found.name, found.version))
+        return before is not None and before.state == "READY" and (after is None or after.state != "READY")
+
+    def _is_wanted(self, place: _Place) -> bool:
+        return self._is_in_service(place) or any(place in demanded for demanded in self._demanded.values())
+
+    def _is_in_service(self, place: _Place) -> bool:
+        """Whether a version is there without being asked for: the newest, one of an alias, one that was either."""
+        name, version = place
+        return (
+            self._current.get(name) == version
+            or version in self._aliases.get(name, {}).values()
+            or any(found.version == version for found in self._listed.get(name, ()))
+        )
+
+    def _drop_old(self) -> None:
+        for place in {place for demanded in self._demanded.values() for place in demanded}:
+            if self._is_in_service(place):
+                self._drop_demand(place)
+        for place in list(self._entries):
+            if not self._is_wanted(place):
+                self._forget(place)
+
+    async def _gone(self, listed: list[Found]) -> list[_Place]:
+        """Which entries are of names that are no longer there, or of versions that were deleted."""
         names = {found.name for found in listed}
         places = {(found.name, found.version) for found in listed}
-        for name in self._current.keys() - names:
+        return [
+            place
+            for place in self._entries.keys() - places
+            if place[0] not in names or await asyncio.to_thread(self._source.find, *place) is None
+        ]
+
+    def _drop_gone(self, gone: list[_Place]) -> None:
+        for name in self._current.keys() - self._listed.keys():
             del self._current[name]
+            self._aliases.pop(name, None)
             self._stopped.discard(name)
-        for place in self._entries.keys() - places:
-            gone = place[0] not in names or await asyncio.to_thread(self._source.find, *place) is None
-            if gone:
-                self._forget(place)
-                if self._current.get(place[0]) == place[1]:
-                    del self._current[place[0]]
+        for place in gone:
+            self._forget(place)
+            if self._current.get(place[0]) == place[1]:
+                del self._current[place[0]]
 
     def _forget(self, place: _Place) -> None:
         entry = self._entries.pop(place, None)
         self._tags.pop(place, None)
         self._retry_at.pop(place, None)
-        self._demanded.pop(place, None)
+        self._drop_demand(place)
         if entry is not None:
             self._let_go(entry)
+
+    def _drop_demand(self, place: _Place) -> None:
+        for demanded in self._demanded.values():
+            demanded.pop(place, None)
 
     def _let_go(self, entry: ModelEntry) -> None:
         """Unload what is no longer found, when the requests in it are answered."""

@@ -219,7 +219,7 @@ class Server:
         failed = ""
         while True:
             try:
-                await self._repository.refresh()
+                await self._repository.look()
                 if self._tokens is not None:
                     await asyncio.to_thread(self._tokens.refresh)
                 failed = ""

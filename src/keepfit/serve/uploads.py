@@ -152,7 +152,7 @@ class Uploads:
             signature = await self._tried(fd, tenant)
             version = await self._kept(fd, tenant, public_name, signature)
             _log.info("model uploaded", extra={"model": public_name, "version": version, "tenant": tenant})
-            await self._repository.refresh()
+            await self._repository.refresh(public_name)
             return self._repository.find(public_name, version)
 
     async def remove(self, grant: Grant, name: str) -> None:
@@ -183,7 +183,7 @@ class Uploads:
         except StoreError as error:
             raise _not_written(error) from None
         _log.info("model removed", extra={"model": public_name, "tenant": tenant})
-        await self._repository.refresh()
+        await self._repository.look()
 
     @contextlib.contextmanager
     def _admitted(self, tenant: str) -> Iterator[None]:
