@@ -57,6 +57,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from keepfit.serve.columns import layout_of
 from keepfit.serve.fast import prepare, trees_seam
+from keepfit.serve.fast.nearest import nearest_to_one
 from keepfit.serve.inputs import Inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -319,6 +320,65 @@ def test_infinity_that_arises_between_steps_is_refused_as_stock_does() -> None:
     X = np.full((1, WIDTH), 1e153)
     assert outcome(fast, X) == outcome(model.predict, X)
     assert "infinity" in outcome(fast, X)[1]
+
+
+# Nearest neighbours: where rounding could decide, scikit-learn's own search does
+
+
+def nearby(kind: str) -> Any:
+    """Rows among which neighbours are hard to tell apart."""
+    rng = np.random.RandomState(4)
+    X = rng.normal(size=(200, WIDTH))
+    return {
+        "all different": X,
+        "each twice": np.repeat(X[:100], 2, axis=0),
+        "all the same": np.ones_like(X),
+        "on a grid": np.round(X),
+        "far from zero": X + 1e8,
+        "so far that they are one": X + 1e17,
+        "one far away": np.r_[X[:-1], np.full((1, WIDTH), 1e150)],
+        "beyond what can be squared": X * 1e200,
+        "close to nothing": X * 1e-160,
+        "scaled apart": X * np.logspace(-8, 8, WIDTH),
+    }[kind]
+
+
+KINDS = (
+    "all different", "each twice", "all the same", "on a grid", "far from zero", "so far that they are one",
+    "one far away", "beyond what can be squared", "close to nothing", "scaled apart",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("metric", ["minkowski", "sqeuclidean"])
+def test_neighbours_that_are_hard_to_tell_apart_are_those_of_scikit_learn(kind: str, metric: str) -> None:
+    X = nearby(kind)
+    rng = np.random.RandomState(5)
+    shifts = rng.normal(scale=np.abs(X).max() * 1e-9, size=X.shape)
+    classifier = KNeighborsClassifier(algorithm="brute", metric=metric).fit(X, rng.randint(3, size=len(X)))
+    regressor = KNeighborsRegressor(algorithm="brute", metric=metric).fit(X, rng.normal(size=(len(X), 2)))
+    for model, method in ((classifier, "predict"), (classifier, "predict_proba"), (regressor, "predict")):
+        fast, stock = prepare(model, method), getattr(model, method)
+        if fast is not None:
+            for row in (*X[:60], *(X + shifts)[:60], *(X[:30] + X[30:60]) / 2):
+                assert outcome(fast, row[np.newaxis]) == outcome(stock, row[np.newaxis])
+
+
+@pytest.mark.parametrize(("kind", "certain"), [("all different", True), ("each twice", False), ("all the same", False)])
+def test_the_nearest_are_told_only_where_that_is_certain(kind: str, certain: bool) -> None:
+    X = nearby(kind)
+    found = nearest_to_one(X, 3)(X[:1] * 0.9)
+    assert (found is not None) is certain
+    if found is not None:
+        assert found.tolist() == [np.linalg.norm(X - X[0] * 0.9, axis=1).argsort()[:3].tolist()]
+
+
+def test_neighbours_that_are_as_many_as_the_rows_are_found() -> None:
+    X, y = data(AMOUNT)
+    model = KNeighborsRegressor(n_neighbors=len(X), algorithm="brute").fit(X, y)
+    fast = prepare(model, "predict")
+    assert fast is not None
+    assert outcome(fast, X[:1]) == outcome(model.predict, X[:1])
 
 
 # Tables: one row of numbers and text

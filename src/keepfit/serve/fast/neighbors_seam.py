@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from keepfit.serve.fast.nearest import nearest_to_one
 from keepfit.serve.fast.step import Array, Step, width_of
 
 __all__ = ["classifier", "regressor"]
@@ -117,7 +118,7 @@ def _search(model: Any) -> Callable[[Array], Array] | None:
     if model._fit_method != "brute" or not ArgKmin.is_usable_for(example, fitted, metric):
         return None
 
-    def run(X: Array) -> Array:
+    def search(X: Array) -> Array:
         found: Array = ArgKmin.compute(
             X=np.ascontiguousarray(X),
             Y=fitted,
@@ -128,5 +129,13 @@ def _search(model: Any) -> Callable[[Array], Array] | None:
             return_distance=False,
         )
         return found
+
+    if metric not in ("euclidean", "sqeuclidean") or fitted.dtype != np.float64 or k >= len(fitted):
+        return search
+    find = nearest_to_one(fitted, k)
+
+    def run(X: Array) -> Array:
+        found = find(X) if len(X) == 1 and X.dtype == fitted.dtype else None
+        return search(X) if found is None else found
 
     return run
