@@ -24,14 +24,16 @@ from keepfit.serve.messages import Isolation
 MEMORY_BYTES = 1 << 28
 
 
-def in_child(work: Callable[[], Any], *, is_jailed: bool = True, keep: tuple[int, ...] = ()) -> Any:
+def in_child(
+    work: Callable[[], Any], *, is_jailed: bool = True, keep: tuple[int, ...] = (), file_bytes: int = 0
+) -> Any:
     """What some work gives in a forked child, jailed or not."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         try:
             if is_jailed:
-                jail.close_jail(MEMORY_BYTES, keep=(writing, *keep))
+                jail.close_jail(MEMORY_BYTES, keep=(writing, *keep), file_bytes=file_bytes)
             os.write(writing, json.dumps(work()).encode())
         except BaseException as error:
             os.write(writing, json.dumps(f"{type(error).__name__}: {error}").encode())
@@ -189,6 +191,29 @@ def test_a_file_that_is_open_can_be_read_and_mapped() -> None:
             return [file.read(7).decode(), mapped[-7:].decode()]
 
         assert in_child(attempt, keep=(file.fileno(),)) == ["keepfit", "keepfit"]
+
+
+def test_a_file_that_is_open_to_write_can_be_made_so_long_and_no_longer() -> None:
+    with tempfile.TemporaryFile() as file:
+
+        def attempt() -> list[int]:
+            fd = file.fileno()
+            lengths = [os.write(fd, bytes(600)), os.write(fd, bytes(600))]
+            for more in (
+                lambda: os.write(fd, b"x"),
+                lambda: os.ftruncate(fd, 5000),
+                lambda: os.posix_fallocate(fd, 0, 5000),
+                lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (5000, 5000)),
+            ):
+                try:
+                    more()
+                    lengths.append(-1)
+                except (OSError, ValueError):
+                    lengths.append(os.fstat(fd).st_size)
+            return lengths
+
+        assert in_child(attempt, keep=(file.fileno(),), file_bytes=1000) == [600, 400, 1000, 1000, 1000, 1000]
+        assert "File too large" in in_child(lambda: os.write(file.fileno(), b"x"), keep=(file.fileno(),))
 
 
 def test_a_limit_of_memory_can_be_set_again() -> None:

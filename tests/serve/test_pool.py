@@ -12,10 +12,26 @@ import hostile_models
 import joblib
 import numpy as np
 import pytest
-from pools import SETTINGS, Shared, X, Y, ask, call, file_of, load, logistic, outcomes, pids, rows_that, running, values
+from pools import (
+    SETTINGS,
+    Shared,
+    X,
+    Y,
+    ask,
+    call,
+    file_of,
+    load,
+    logistic,
+    outcomes,
+    pids,
+    rows_that,
+    running,
+    until,
+    values,
+)
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import keepfit
 from keepfit.errors import FormatError, InvalidStateError, KeepfitError, UntrustedError
@@ -359,6 +375,36 @@ def test_a_pickle_is_converted_in_a_jail(shared: Shared, tmp_path: Path) -> None
 
     shared.run(work())
     assert keepfit.load(tmp_path / "model.safetensors").predict(X).tolist() == logistic().predict(X).tolist()
+
+
+def test_a_conversion_writes_so_much_and_its_jail_ends(tmp_path: Path) -> None:
+    joblib.dump(StandardScaler().fit(np.zeros((2, 500_000))), tmp_path / "large", compress=3)
+    joblib.dump(logistic(), tmp_path / "small")
+    assert (tmp_path / "large").stat().st_size < 100_000
+
+    async def work() -> None:
+        async with running(converted_bytes_max=1 << 20) as pool:
+            await load(pool, "m", logistic(), tenant="alice")
+            before = set(pids(pool))
+            for name in ("large", "small"):
+                with open(tmp_path / name, "rb") as source, open(tmp_path / f"{name} target", "w+b") as target:
+                    if name == "large":
+                        with pytest.raises(RequestError, match="longer than the 1,048,576 bytes") as caught:
+                            await pool.convert(source.fileno(), target.fileno(), tenant="alice")
+                        assert caught.value.status == 413
+                    else:
+                        await pool.convert(source.fileno(), target.fileno(), tenant="alice")
+                await until(lambda: len(pids(pool)) == 2)  # the operator's
+                assert (await ask(pool, "m")).tolist() == logistic().predict(X[:1]).tolist()
+                after = set(pids(pool))
+                assert len(after) == len(before)
+                assert len(after - before) == 1
+                before = after
+            assert pool.figures().deaths == 0
+
+    asyncio.run(work())
+    assert (tmp_path / "large target").stat().st_size <= 1 << 20
+    assert keepfit.load(tmp_path / "small target").predict(X).tolist() == logistic().predict(X).tolist()
 
 
 # Tenants

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import io
 import json
 import os
 import pickle
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import joblib
 import pytest
 from served import ROOT, Load, Served, all_below, command, is_alive, serving, wait_for
 from sklearn.compose import ColumnTransformer
@@ -155,6 +157,14 @@ def test_an_upload_of_a_pickle_is_converted(server: Served, place: Place) -> Non
     assert server.predict("lab.old", [[0.9]], place.tokens["lab"])[1]["outputs"][0]["data"] == [1]
     with Store(place.path) as store:
         assert store["lab.old"].predict([[0.9]]).tolist() == [1]
+
+
+def test_a_pickle_that_converts_to_more_than_an_upload_may_be_is_refused(server: Served, place: Place) -> None:
+    content = io.BytesIO()
+    joblib.dump(StandardScaler().fit([[0.0] * 100_000] * 2), content, compress=3)
+    assert len(content.getvalue()) < 50_000
+    status, told = server.upload("large", content.getvalue(), place.tokens["lab"])
+    assert (status, "2,000,000 bytes" in told["error"]) == (413, True), told
 
 
 @pytest.mark.parametrize(

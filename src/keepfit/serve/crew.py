@@ -212,7 +212,10 @@ class Crew:
             self._kill(worker.number)
             self.on_end(worker)
             return
-        self._give_next(worker)
+        if isinstance(job, Conversion):
+            self._retire(worker)
+        else:
+            self._give_next(worker)
 
     def on_end(self, worker: Worker) -> None:
         """A worker is gone: what it had in hand is answered, and another takes its place."""
@@ -228,6 +231,15 @@ class Crew:
             self._loop.call_later(pause_s, self._go_on)
         self._settle()
         self.replace()
+
+    def _retire(self, worker: Worker) -> None:
+        """End a worker that has written to a file, which it may have open still and could go on to fill."""
+        worker.channel.close()
+        self._kill(worker.number)
+        self.workers.remove(worker)
+        self._settle()
+        if self._may_go_on(self):
+            self.replace()
 
     def replace(self) -> None:
         """Start workers for those that are gone: of a jail, only if something waits for it."""

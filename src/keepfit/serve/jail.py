@@ -77,7 +77,7 @@ _NUMBER_AT, _ARCHITECTURE_AT, _ARGUMENTS_AT = 0, 4, 16  # in struct seccomp_data
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def close_jail(memory_bytes: int, *, keep: tuple[int, ...]) -> Isolation:
+def close_jail(memory_bytes: int, *, keep: tuple[int, ...], file_bytes: int = 0) -> Isolation:
     """Close the jail around this process, for good.
 
     Parameters
@@ -86,6 +86,8 @@ def close_jail(memory_bytes: int, *, keep: tuple[int, ...]) -> Isolation:
         What it may allocate besides what it has.
     keep : tuple of int
         Descriptors that stay open. Standard input and output lead nowhere.
+    file_bytes : int, default=0
+        How long it may make a file that it is given to write to.
 
     Returns
     -------
@@ -97,7 +99,7 @@ def close_jail(memory_bytes: int, *, keep: tuple[int, ...]) -> Isolation:
     Takes less than a millisecond. Every module that will be needed must have been imported: no file opens any more.
     """
     _keep_only(keep)
-    limited = _limit_all(memory_bytes)
+    limited = _limit_all(memory_bytes, file_bytes)
     _drop_capabilities()
     no_new_privileges = _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     landlock_abi = _restrict_files()
@@ -213,10 +215,10 @@ def _mapped_bytes() -> int:
         return 1 << 33
 
 
-def _limit_all(memory_bytes: int) -> tuple[str, ...]:
+def _limit_all(memory_bytes: int, file_bytes: int) -> tuple[str, ...]:
     limits = {
         "AS": _mapped_bytes() + memory_bytes,
-        "FSIZE": memory_bytes,  # of the one file that a conversion may write
+        "FSIZE": file_bytes,
         "NOFILE": _OPEN_FILES_MAX,
         "NPROC": 0,
         "CORE": 0,

@@ -251,6 +251,8 @@ class Spawn(msgspec.Struct, array_like=True, tag="spawn"):
         Processor time that a message may take.
     frame_bytes_max : int
         The longest message that it may send.
+    file_bytes : int
+        How long a jail may make a file that it is given to write to.
     """
 
     number: int
@@ -259,6 +261,7 @@ class Spawn(msgspec.Struct, array_like=True, tag="spawn"):
     cpu_s: float
     load_cpu_s: float
     frame_bytes_max: int
+    file_bytes: int
 
 
 class Kill(msgspec.Struct, array_like=True, tag="kill"):

@@ -194,7 +194,7 @@ class Pool:
         return await answer
 
     async def convert(self, fd: int, out_fd: int, *, tenant: str) -> None:
-        """Make a keepfit file of a pickle or joblib file, in the tenant's jail.
+        """Make a keepfit file of a pickle or joblib file, in the tenant's jail, which ends then.
 
         Parameters
         ----------
@@ -353,6 +353,7 @@ class Pool:
                 settings.cpu_s,
                 settings.load_timeout_s,
                 settings.answer_bytes_max,
+                settings.converted_bytes_max,
             )
         )
         worker.channel = Channel(

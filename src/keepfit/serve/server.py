@@ -18,7 +18,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from keepfit.errors import KeepfitError, ServeError
@@ -123,7 +123,8 @@ class Server:
         self._say = say
         self._tokens = _tokens_of(settings)
         _check_spool(settings.spool)
-        self._pool = Pool(settings.pool)
+        written = settings.upload_limits.file_bytes if settings.converts else 0
+        self._pool = Pool(replace(settings.pool, converted_bytes_max=written))
         self._repository = Repository(settings.place, self._pool, trusted=settings.trusted, spool_folder=settings.spool)
         self._signals = 0
         self._stopping = asyncio.Event()

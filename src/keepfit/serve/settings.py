@@ -38,6 +38,8 @@ class PoolSettings:
         What a message may allocate in a worker; for a jail, what it may allocate for everything.
     answer_bytes_max : int, default=2**28
         The longest answer.
+    converted_bytes_max : int, default=500,000,000
+        The longest file that a conversion may write.
     imports : tuple of str, default=()
         Modules of your own that workers import before they start, such as those of classes in ``trusted=``. A jail
         has no others.
@@ -61,6 +63,7 @@ class PoolSettings:
     load_timeout_s: float = 120.0
     memory_bytes: int = 2**31
     answer_bytes_max: int = 2**28
+    converted_bytes_max: int = 500_000_000
     imports: tuple[str, ...] = ()
 
     @property

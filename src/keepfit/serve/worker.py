@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import resource
@@ -67,7 +68,7 @@ def work(sock: socket.socket, limits: Spawn) -> NoReturn:
     warnings.simplefilter("ignore")
     if limits.is_jailed:
         os.nice(5)  # the operator's models first
-        jail.close_jail(limits.memory_bytes, keep=(sock.fileno(),))
+        jail.close_jail(limits.memory_bytes, keep=(sock.fileno(),), file_bytes=limits.file_bytes)
     worker = _Worker(sock, limits)
     try:
         worker.run()
@@ -110,7 +111,7 @@ class _Worker:
             if isinstance(message, Load):
                 return self._load(message, fds[0])
             if isinstance(message, Convert):
-                conversion.convert(fds[0], fds[1])
+                self._convert(fds[0], fds[1])
             elif isinstance(message, Unload):
                 self._models.pop(message.key, None)
                 gc.collect()
@@ -148,6 +149,16 @@ class _Worker:
                 f"at most {SIGNATURE_BYTES_MAX:,} are kept"
             )
         return Loaded(msgspec.Raw(signature), _is_rowwise(graph))
+
+    def _convert(self, source: Any, target: Any) -> None:
+        try:
+            conversion.convert(source, target)
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise
+            raise RequestError(
+                f"converted, it is longer than the {self._limits.file_bytes:,} bytes taken", status=413
+            ) from None
 
     def _limit_memory(self) -> None:
         if not self._limits.is_jailed:
