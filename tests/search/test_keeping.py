@@ -12,13 +12,16 @@ import numpy as np
 import pytest
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.datasets import load_iris
+from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+import keepfit
 from keepfit import KeepfitWarning, ModelSearchCV, Store
+from keepfit.store.leaderboard import leaderboard
 
 X, y = load_iris(return_X_y=True)
 MODELS = {
@@ -34,6 +37,11 @@ def search(store, models=MODELS, **options):
 @pytest.fixture
 def place(tmp_path):
     return tmp_path / "state.db"
+
+
+class ScoresItself(GaussianNB):
+    def score(self, X, y):
+        return 7.0
 
 
 class Stops(ClassifierMixin, BaseEstimator):
@@ -152,3 +160,23 @@ def test_a_killed_search_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, p
         assert newest.reused >= 5
         assert newest.reused + newest.computed == 40
         assert set(store) == {"nb", "slow"}
+
+
+def test_types_that_are_scored_by_default_stand_in_one_ranking_with_those_scored_by_name(place):
+    neighbours = (make_pipeline(StandardScaler(), KNeighborsClassifier()), {})
+    search(place, {"knn": neighbours, "nb": (GaussianNB(), {})}).fit(X, y)
+    tree = DecisionTreeClassifier(random_state=0)
+    with keepfit.checkpoint(place, progress=False):
+        for scoring in ("f1_macro", "accuracy"):
+            GridSearchCV(tree, {}, cv=3, scoring=scoring).fit(X, y)
+    with Store(place) as store:
+        labels = {one.id: one.label for one in store.work.searches()}
+        ranked = [labels[line.candidate.search_id] for line in leaderboard(store)]
+    assert len(ranked) == 3
+    assert len(set(ranked)) == 3
+
+
+def test_a_score_of_ones_own_is_compared_with_no_other(place):
+    search(place, {"own": (ScoresItself(), {}), "nb": (GaussianNB(), {})}).fit(X, y)
+    with Store(place) as store:
+        assert len(leaderboard(store)) == 1

@@ -126,6 +126,8 @@ class Identities:
 
     def _or_unknown(self, name: str, value: Any) -> bytes:
         try:
+            if name == "scorer":
+                value = sklearn_seam.for_comparison(value)
             return self._estimator(value) if name == "estimator" else self._argument(name, value)
         except NoIdentityError:
             return b"unknown"

@@ -27,8 +27,10 @@ __all__ = [
     "callbacks_of",
     "candidate_text",
     "configuration",
+    "default_score",
     "draws_at_random",
     "evaluation_of",
+    "for_comparison",
     "for_identity",
     "is_searching",
     "label_of",
@@ -277,6 +279,39 @@ def _unfitted(estimator: Any) -> Any:
         return clone(estimator)
     except Exception:  # not clonable: then as it is
         return estimator
+
+
+#: Where an estimator's own score is that of its kind; the other classes call these.
+_DEFAULT_SCORES = {
+    "ClassifierMixin.score": "accuracy",
+    "KNeighborsClassifier.score": "accuracy",
+    "RadiusNeighborsClassifier.score": "accuracy",
+    "RegressorMixin.score": "r2",
+}
+
+
+def default_score(estimator: Any) -> str | None:
+    """The name of the scorer that an estimator's own ``score`` is; None if it is something of its own."""
+    from sklearn.pipeline import Pipeline
+
+    try:
+        while type(estimator) is Pipeline:
+            estimator = estimator.steps[-1][1]
+    except (IndexError, TypeError, ValueError):  # no list of pairs: the fit will tell
+        return None
+    score = getattr(type(estimator), "score", None)
+    if not getattr(score, "__module__", "").startswith("sklearn."):
+        return None
+    return _DEFAULT_SCORES.get(getattr(score, "__qualname__", ""))
+
+
+def for_comparison(scorer: Any) -> Any:
+    """The scorer that gives what this one gives, whatever the estimator: scores of both may stand in one ranking."""
+    from sklearn.metrics import get_scorer
+    from sklearn.metrics._scorer import _PassthroughScorer
+
+    name = default_score(scorer._estimator) if type(scorer) is _PassthroughScorer else None
+    return scorer if name is None else get_scorer(name)
 
 
 def callbacks_of(arguments: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from keepfit.checkpoint.sharing.case import Plain
+from keepfit.checkpoint.sklearn_seam import default_score
 
 __all__ = ["Accuracy"]
 
@@ -75,10 +76,4 @@ def _is_accuracy(scorer: Any, estimator: Any) -> bool:
     if type(scorer) is _Scorer:
         plain = scorer._score_func is accuracy_score and scorer._sign == 1 and not scorer._kwargs
         return bool(plain and scorer._response_method == "predict")
-    if type(scorer) is not _PassthroughScorer:
-        return False
-    while hasattr(estimator, "steps"):
-        estimator = estimator.steps[-1][1]
-    score = getattr(type(estimator), "score", None)
-    names = ("ClassifierMixin.score", "KNeighborsClassifier.score")  # the second one, of 1.9, calls the first
-    return getattr(score, "__qualname__", "") in names and score.__module__.startswith("sklearn.")
+    return type(scorer) is _PassthroughScorer and default_score(estimator) == "accuracy"
