@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import sklearn
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -443,6 +444,23 @@ def test_metadata_that_cannot_be_kept_is_named(metadata: Any, place: str) -> Non
 def test_metadata_that_json_cannot_hold_exactly_is_refused(model: Pipeline, metadata: Any) -> None:
     with pytest.raises(UnsupportedError, match="metadata="):
         keepfit.dumps(model, metadata=metadata)
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        ColumnTransformer([(StandardScaler(), StandardScaler(), [0])]),
+        Pipeline([("\ud800", StandardScaler()), (3, StandardScaler())]),
+        Pipeline([{"a": 1, "b": 2}]),
+        FunctionTransformer(kw_args={"\ud800": 1}),
+        SimpleImputer(strategy="constant", fill_value="\ud800"),
+        LogisticRegression().fit(X[:100], ["a", "\udc80"] * 50),
+    ],
+)
+def test_models_that_say_odd_things_of_themselves_are_kept(odd: Any) -> None:
+    file = keepfit.dumps(odd)
+    assert type(keepfit.loads(file)) is type(odd)
+    assert artifact.read(file)[1]["class"].endswith(type(odd).__name__)
 
 
 def test_a_sample_is_replayed_by_verify(tmp_path: Path, model: Pipeline) -> None:

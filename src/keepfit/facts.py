@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -44,21 +45,31 @@ def facts_of(obj: object, graph: Graph, metadata: Mapping[str, Any] | None = Non
         facts["versions"] = _json(graph.versions)
     root = graph.roots["object"]
     if callable(getattr(type(obj), "get_params", None)) and type(root) is Ref:
+        found = _answer(lambda: parameters_of(obj)) or {}
+        names = sorted(name for name in found if isinstance(name, str))  # of a step it may be anything before a fit
         # Not the store of a search: its URL may hold a password.
-        found = sorted(parameters_of(obj).items())
-        parameters = {name: _short(value) for name, value in found if name != "store"}
-        text = _json(parameters)
-        if len(text) <= _TEXT_MAX:
-            facts["parameters"] = text
+        _note(facts, "parameters", {_short(name): _short(found[name]) for name in names if name != "store"})
     for fact, attribute in (("features", "feature_names_in_"), ("classes", "classes_")):
-        values = getattr(obj, attribute, None)
+        values = _answer(partial(getattr, obj, attribute, None))
         if values is not None and hasattr(values, "tolist") and getattr(values, "ndim", 0) == 1:
-            text = _json([_short(value) for value in values.tolist()])
-            if len(text) <= _TEXT_MAX:
-                facts[fact] = text
+            _note(facts, fact, [_short(value) for value in values.tolist()])
     if metadata is not None:
         facts["metadata"] = _metadata_text(metadata)
     return facts
+
+
+def _answer(ask: Callable[[], Any]) -> Any:
+    """What a model says of itself; None where it is put together so oddly that it cannot say."""
+    try:
+        return ask()
+    except (AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
+def _note(facts: dict[str, str], fact: str, value: Any) -> None:
+    text = _json(value)
+    if len(text) <= _TEXT_MAX:
+        facts[fact] = text
 
 
 def metadata_of(facts: Mapping[str, str]) -> dict[str, Any]:
@@ -110,12 +121,12 @@ def _short(value: Any) -> Any:
     kind = type(value)
     if value is None or kind is bool:
         return value
-    if kind is str or isinstance(value, str):
-        return value if len(value) <= 200 else f"<{class_name(kind)}>"
+    if isinstance(value, str):  # half a surrogate pair is no text that a file may hold
+        return value.encode(errors="backslashreplace").decode() if len(value) <= 200 else f"<{class_name(kind)}>"
     if (kind is int or kind is float) and abs(value) < 2**63:
         return value
     if isinstance(value, (list, tuple)) and len(value) <= 20 and all(type(v) in (str, int, bool) for v in value):
-        return list(value)
+        return [_short(v) for v in value]
     return f"<{class_name(kind)}>"
 
 
