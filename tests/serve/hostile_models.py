@@ -82,6 +82,45 @@ class Talking(_Model):
                 continue
 
 
+class Lying(_Model):
+    """Has the worker it is in give answers of the right form that cannot be, by the way that the second value names."""
+
+    WAYS: tuple[dict[str, Any], ...] = (
+        {"data": b""},
+        {"data": bytes(80)},
+        {"datatype": "FP65"},
+        {"datatype": "FP32"},  # of which the data is twice as long
+        {"shape": (3,), "data": bytes(24)},
+        {"shape": ()},
+        {"shape": (2**40,)},
+        {"name": "predict_proba"},
+        {"name": "x" * 100_000},
+        {"datatype": "BYTES"},
+        {"datatype": "BYTES", "data": b"\x02\x00\x00\x00\xff\xff"},
+        {"datatype": "BYTES", "data": b"\xff\xff\xff\xff"},
+        {"count": 0},
+        {"count": 2},
+        {"cpu_s": float("nan")},
+        {"cpu_s": float("inf")},
+    )
+
+    def harm(self, X: Any) -> None:
+        from keepfit.serve import predicting, worker
+        from keepfit.serve.messages import Answer
+        from keepfit.serve.tensors import Tensor
+
+        lie = self.WAYS[int(X[0, 1])]
+
+        def tensor(name: str, array: Any) -> Tensor:
+            true = {"name": name, "datatype": "FP64", "shape": array.shape, "data": array.tobytes()}
+            return Tensor(**{field: lie.get(field, value) for field, value in true.items()})
+
+        def answer(outputs: Any, cpu_s: float, rows: int) -> Answer:
+            return Answer(outputs * lie.get("count", 1), lie.get("cpu_s", cpu_s), rows)
+
+        predicting.from_array, worker.Answer = tensor, answer
+
+
 class Reaching(_Model):
     """Tries to get out, by the way that the second value names, and predicts which error that was (0 for none)."""
 

@@ -69,6 +69,34 @@ def test_a_signature_that_is_none_is_told_as_that(told: bytes) -> None:
     assert signature_in(Loaded(msgspec.Raw(told))) is None
 
 
+TRUE = {
+    "type": "sklearn.svm._classes.SVC",
+    "inputs": [{"name": "X", "datatype": "FP64", "shape": [-1, 4]}],
+    "outputs": [{"name": "predict", "datatype": "BYTES", "shape": [-1]}],
+    "defaults": ["predict"],
+}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"inputs": [{"name": "X", "datatype": "FP65", "shape": [-1]}]},
+        {"inputs": [{"name": "X", "datatype": "FP64", "shape": []}]},
+        {"inputs": [{"name": "X", "datatype": "FP64", "shape": [-1] * 1000}]},
+        {"outputs": []},
+        {"outputs": TRUE["outputs"] * 2},
+        {"outputs": [{"name": "predict", "datatype": "", "shape": [-1]}]},
+        {"defaults": []},
+        {"defaults": ["fit"]},
+        {"defaults": ["predict", "predict"]},
+        {"classes": [1]},
+    ],
+)
+def test_a_signature_that_no_model_could_have_is_none(changed: dict[str, Any]) -> None:
+    assert signature_in(Loaded(msgspec.Raw(msgspec.msgpack.encode(TRUE)))) is not None
+    assert signature_in(Loaded(msgspec.Raw(msgspec.msgpack.encode(TRUE | changed)))) is None
+
+
 def test_a_worker_that_speaks_unasked_is_taken_for_dead() -> None:
     def act(_: Channel, theirs: socket.socket) -> None:
         theirs.sendall(frame(Ready()))

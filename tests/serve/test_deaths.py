@@ -55,6 +55,26 @@ def test_harm_is_one_request_that_fails_and_the_next_is_answered(shared: Shared,
     shared.run(work())
 
 
+@pytest.mark.parametrize("way", range(len(hostile_models.Lying.WAYS)))
+def test_a_jail_that_gives_an_answer_that_cannot_be_is_ended(
+    shared: Shared, way: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def work() -> None:
+        await load(shared.pool, "lying", hostile_models.Lying().fit(X, Y), tenant="mallory")
+        await load(shared.pool, "good", logistic())
+        before = set(pids(shared.pool))
+        with pytest.raises(UnavailableError, match="said what cannot be") as caught:
+            await ask(shared.pool, "lying", rows_that(1000.0, way))
+        assert caught.value.status == 503
+        assert (await ask(shared.pool, "lying")).tolist() == [0]  # by another: in the one before, the lies went on
+        await until(lambda: len(before - set(pids(shared.pool))) == 1)
+        assert (await ask(shared.pool, "good")).tolist() == logistic().predict(X[:1]).tolist()
+
+    shared.run(work())
+    told = [one for one in caplog.records if one.message == "a worker ended"]
+    assert [(one.model, one.jailed, one.reason) for one in told] == [("lying", True, "the worker said what cannot be")]
+
+
 def test_a_model_that_waits_for_ever_is_killed_in_time(shared: Shared) -> None:
     async def work() -> None:
         await load(shared.pool, "sleeping", hostile_models.Sleeping().fit(X, Y))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -31,6 +32,7 @@ from keepfit.serve.messages import (
     ToFront,
     Unload,
 )
+from keepfit.serve.plausibility import is_answer, is_signature
 from keepfit.serve.queueing import Queue, Request, size_of
 from keepfit.serve.roster import Batch, Conversion, Job, Model, Tally, Worker
 from keepfit.serve.settings import PoolSettings
@@ -43,6 +45,8 @@ _DEATHS_MAX = 3  # in a row, until a model is barred
 _BARRED_S, _BARRED_MAX_S = 5.0, 60.0
 _PAUSE_S, _PAUSE_MAX_S = 0.1, 5.0  # before a worker that did not start is tried again
 _MEAN_WEIGHT = 0.1
+
+_log = logging.getLogger("keepfit.serve")
 
 
 class Crew:
@@ -208,6 +212,7 @@ class Crew:
             self._failed_starts = 0
         elif not self._finish(worker, job, message):
             worker.job = job
+            worker.reason = "the worker said what cannot be"
             worker.channel.close()
             self._kill(worker.number)
             self.on_end(worker)
@@ -223,7 +228,9 @@ class Crew:
         if worker in self._idle:
             self._idle.remove(worker)
         self._tally.deaths += 1
-        self._lose_job(worker, UnavailableError(f"{worker.reason or 'the worker died'}; the request may be at fault"))
+        reason = worker.reason or "the worker died"
+        _log.warning("a worker ended", extra={"reason": reason, "jailed": self.is_jailed, **_told_of(worker.job)})
+        self._lose_job(worker, UnavailableError(f"{reason}; the request may be at fault"))
         if not worker.is_ready:
             self._failed_starts += 1
             self._is_pausing = True
@@ -277,6 +284,8 @@ class Crew:
     def _finish_batch(self, worker: Worker, batch: Batch, items: Iterable[Answer | Refusal]) -> bool:
         items = tuple(items)
         if len(items) != len(batch.requests):
+            return False
+        if self.is_jailed and not _are_answers(items, batch):
             return False
         batch.model.deaths = 0
         self._mean_s += _MEAN_WEIGHT * (self._loop.time() - worker.since_s - self._mean_s)
@@ -483,11 +492,27 @@ class Crew:
 
 
 def signature_in(message: Loaded) -> Signature | None:
-    """The signature that a worker tells; None if it is none."""
+    """The signature that a worker tells; None if it is none, or no model could have it."""
     try:
-        return msgspec.msgpack.decode(message.signature, type=Signature)
+        found = msgspec.msgpack.decode(message.signature, type=Signature)
     except NO_MESSAGE:
         return None
+    return found if is_signature(found) else None
+
+
+def _are_answers(items: tuple[Answer | Refusal, ...], batch: Batch) -> bool:
+    signature = batch.model.signature
+    assert signature is not None  # it has been tried
+    return all(
+        isinstance(item, Refusal) or is_answer(item, request.call, signature)
+        for request, item in zip(batch.requests, items, strict=True)
+    )
+
+
+def _told_of(job: Job | None) -> dict[str, str]:
+    """What the log is told of what a worker had in hand."""
+    model = job.model if isinstance(job, Batch) else job
+    return {"model": model.key} if isinstance(model, Model) else {}
 
 
 def _barred(model: Model, now_s: float) -> UnavailableError:

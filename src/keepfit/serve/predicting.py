@@ -76,7 +76,10 @@ class Served:
                 found = method(rows)
             except REFUSALS as error:
                 raise refusal(error) from error
-            answers.append(from_array(name, to_dense(found)))
+            dense = to_dense(found)
+            if dense.ndim == 1 and len(dense) != inputs[0].shape[0]:  # SparsePCA leaves out the dimension of one row
+                dense = dense.reshape(1, -1)
+            answers.append(from_array(name, dense))
         return answers
 
     def _method(self, model: Any, name: str, layout: Layout) -> Callable[[Rows], Any]:
