@@ -157,6 +157,7 @@ class OpenFile:
         part, rows = codecs.cut_out(self._graph, value)
         names = [self._graph.names[each.array] for each in rows]
         arrays = self._reader.arrays(set(names))
+        cut: list[NDArray[Any]] = []
         counted: set[int] = set()
         lengths = {node.array: node.lengths for node in self._graph.nodes if node.lengths}
         for name, each in zip(names, rows, strict=True):
@@ -166,7 +167,8 @@ class OpenFile:
                     pieces_of(array, lengths[each.array])  # raises unless the rows that the group counts are there
                     counted.add(each.array)
                 array = array[each.start : each.stop].copy()
-            part.arrays.append(array)
+            cut.append(array)
+        part.arrays = cut
         return build(part, trusted=self._trusted, allow=self._allow, limits=self._limits)
 
     def close(self) -> None:

@@ -204,7 +204,7 @@ def load(
     Notes
     -----
     Memory is that of the object and at most 64 MB besides, or that of its largest array where that has to be turned
-    into something else (the nodes of trees).
+    into something else (the nodes of one very large tree).
 
     With ``mmap=True``, arrays of floats of at least 1 MiB are mapped if no check of contents looks at them; all others
     are read. What is mapped is not compared with its checksum: `verify` does that. A file that `dump` replaces stays as
@@ -223,8 +223,9 @@ def load(
     with artifact.open_source(file, lazily=mmap, limits=limits) as source:
         if mmap and not isinstance(source, artifact.FileSource):
             raise TypeError(f"mmap=True takes the path of a file on this machine, and {file!r} is none")
-        graph, _ = artifact.read_source(source, limits=limits, may_map=codecs.unread_arrays if mmap else None)
-    return build(graph, trusted=trusted, allow=allow, limits=limits)
+        may_map = codecs.unread_arrays if mmap else None
+        graph, _ = artifact.read_source(source, limits=limits, may_map=may_map, may_stream=codecs.streamed_arrays)
+        return build(graph, trusted=trusted, allow=allow, limits=limits)
 
 
 def loads(

@@ -15,7 +15,7 @@ from typing import IO, Any, NoReturn
 
 from keepfit.artifact.sniffing import SQLITE_MAGIC
 from keepfit.artifact.sources import BytesSource, DiskFile, FileSource, RemoteSource, Source
-from keepfit.artifact.writing import write
+from keepfit.artifact.writing import NewFile, write
 from keepfit.errors import FormatError, UnsupportedError
 from keepfit.graph import LIMITS, Graph, Limits
 
@@ -271,7 +271,7 @@ def _replace(write_to: WriteTo, target: str, mode: int | None) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     descriptor = os.open(temporary, flags, 0o666)  # less the umask, as for any new file
     try:
-        with open(descriptor, "wb", buffering=0) as file:
+        with NewFile(descriptor, "wb") as file:
             if mode is not None and mode & 0o777 != os.fstat(descriptor).st_mode & 0o777:
                 os.chmod(temporary, mode & 0o777)  # before anything is in it
             write_to(file)

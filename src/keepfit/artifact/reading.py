@@ -14,17 +14,17 @@ from keepfit.artifact.compression import checked_packings, unpack
 from keepfit.artifact.header import GRAPH_NAME, PACKED_VERSION, Header, Tensor, check_size, is_ours, parse, quote
 from keepfit.artifact.sources import BytesSource, FileSource, Source
 from keepfit.errors import FormatError
-from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits, Packed, from_json
+from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Limits, Packed, Stream, from_json
 
-__all__ = ["LARGE_BYTES", "MayMap", "Reader", "read", "read_facts", "read_source", "verify_arrays"]
+__all__ = ["LARGE_BYTES", "Choose", "Reader", "read", "read_facts", "read_source", "verify_arrays"]
 
 #: Arrays of this size are read, or mapped, by themselves.
 LARGE_BYTES = 1 << 20
 _START_BYTES = 1 << 16  # of a file, which hold most headers whole
 _FLOATS = frozenset({"F16", "F32", "F64"})
 
-#: From a graph without its arrays, the names of those that may be mapped.
-MayMap = Callable[[Graph], Collection[str]]
+#: From a graph without its arrays, the names of some of them.
+Choose = Callable[[Graph], Collection[str]]
 
 
 def read(
@@ -68,7 +68,12 @@ def read(
 
 
 def read_source(
-    source: Source, *, limits: Limits = LIMITS, verify_arrays: bool = True, may_map: MayMap | None = None
+    source: Source,
+    *,
+    limits: Limits = LIMITS,
+    verify_arrays: bool = True,
+    may_map: Choose | None = None,
+    may_stream: Choose | None = None,
 ) -> tuple[Graph, dict[str, str]]:
     """Read a whole file part by part, as `read` does.
 
@@ -82,6 +87,10 @@ def read_source(
     may_map : function, default=None
         For a `FileSource`: given the graph, it names the arrays whose contents building does not look at. Those of
         them that are floats and at least 1 MiB are mapped, and not compared with their checksums.
+    may_stream : function, default=None
+        For a `FileSource`: given the graph, it names the arrays that building takes in portions. Those of them that are
+        at least 1 MiB and not compressed are streams, good while the source is open, and compared with their checksums
+        when their last row is taken.
 
     Returns
     -------
@@ -95,8 +104,10 @@ def read_source(
     """
     reader = Reader(source, limits=limits)
     graph = reader.graph
-    arrays = reader.arrays(graph.names, verify=verify_arrays, may_map=may_map)
-    graph.arrays = [arrays[name] for name in graph.names]
+    streams = reader.streams(may_stream) if may_stream is not None else {}
+    names = [name for name in graph.names if name not in streams]
+    arrays = reader.arrays(names, verify=verify_arrays, may_map=may_map)
+    graph.arrays = [streams[name] if name in streams else arrays[name] for name in graph.names]
     return graph, reader.facts
 
 
@@ -133,7 +144,7 @@ class Reader:
         self._packings = checked_packings(self.graph, header, limits)
 
     def arrays(
-        self, names: Collection[str], *, verify: bool = True, may_map: MayMap | None = None
+        self, names: Collection[str], *, verify: bool = True, may_map: Choose | None = None
     ) -> dict[str, NDArray[Any]]:
         """Some of the arrays, by name.
 
@@ -159,6 +170,48 @@ class Reader:
         parts.update(unpack(parts, {name: each for name, each in self._packings.items() if name in wanted}))
         described: dict[str, Tensor | Packed] = {**header.tensors, **self._packings}
         return {name: _array(described[name], parts[name], name) for name in names}
+
+    def streams(self, may_stream: Choose) -> dict[str, Stream]:
+        """Large arrays that are read when their rows are taken, by name.
+
+        Parameters
+        ----------
+        may_stream : function
+            As for `read_source`.
+        """
+        header, source = self._header, self._source
+        tensors = header.tensors
+        large = {name for name, tensor in tensors.items() if _size(tensor) >= LARGE_BYTES and tensor.dtype != "BOOL"}
+        large -= self._packings.keys() | {GRAPH_NAME}
+        if not large or not isinstance(source, FileSource):
+            return {}
+        checksums = dict(zip(tensors, header.checksums, strict=True))
+        return {
+            name: Stream(
+                PLAIN_DTYPES[tensors[name].dtype],
+                tuple(tensors[name].shape),
+                _Filling(source, header.data_start, tensors[name], checksums[name], name),
+            )
+            for name in large.intersection(may_stream(self.graph))
+            if tensors[name].shape
+        }
+
+
+class _Filling:
+    """Reads the bytes of a tensor in order, and compares them with their checksum when the last has been read."""
+
+    def __init__(self, source: FileSource, data_start: int, tensor: Tensor, checksum: str, name: str) -> None:
+        self._source, self._checksum, self._name = source, checksum, name
+        self._next, self._stop = (data_start + offset for offset in tensor.data_offsets)
+        self._digest = xxhash.xxh3_64()
+
+    def __call__(self, buffer: memoryview) -> None:
+        assert len(buffer) <= self._stop - self._next
+        self._source.fill(buffer, self._next)
+        self._next += len(buffer)
+        self._digest.update(buffer)
+        if self._next == self._stop and self._digest.hexdigest() != self._checksum:
+            raise _damaged(self._name)
 
 
 def read_facts(data: bytes | bytearray | memoryview | mmap.mmap, *, limits: Limits = LIMITS) -> dict[str, str]:
@@ -256,10 +309,12 @@ def _parts(source: Source, header: Header, wanted: Set[str], *, verify: bool) ->
             start, stop = header.tensors[name].data_offsets
             part = parts[name] = data[start - first : stop - first]
             if verify and digest(part) != checksums[name]:
-                raise FormatError(
-                    f"{quote(name)}: the array does not match its checksum; the file is damaged, get it again"
-                )
+                raise _damaged(name)
     return parts
+
+
+def _damaged(name: str) -> FormatError:
+    return FormatError(f"{quote(name)}: the array does not match its checksum; the file is damaged, get it again")
 
 
 def _runs(header: Header, wanted: Set[str]) -> Iterator[list[str]]:

@@ -70,6 +70,11 @@ class FileSource:
     def take(self, start: int, stop: int) -> memoryview:
         # numpy asks the system for large pages, which makes reading 100 MB three times as fast as into a bytes object.
         buffer = memoryview(np.empty(stop - start, np.uint8).data)
+        self.fill(buffer, start)
+        return buffer
+
+    def fill(self, buffer: memoryview, start: int) -> None:
+        """Fill memory with the bytes from `start` on."""
         self._file.seek(self._start + start)
         end = 0
         while end < len(buffer):
@@ -77,7 +82,6 @@ class FileSource:
             if not count:
                 raise FormatError(f"the file is cut short: it lost its end, at {start + end:,}, while it was read")
             end += count
-        return buffer
 
     def map(self) -> memoryview:
         """All bytes, mapped: shared with who else maps the file until they are written to, and then this process's."""

@@ -26,7 +26,7 @@ from keepfit.artifact.memory import file_of_zeros
 from keepfit.errors import UnsupportedError
 from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Rows, to_json
 
-__all__ = ["to_bytes", "write"]
+__all__ = ["NewFile", "to_bytes", "write"]
 
 _DTYPE_NAMES = {dtype: name for name, dtype in PLAIN_DTYPES.items()}
 # Arrays smaller than this are joined before they are written, so that a forest is not thousands of system calls.
@@ -35,6 +35,10 @@ _JOINED_BYTES = 1 << 20
 # Larger files are put together block by block, so that there is no second copy of them meanwhile.
 _LARGE_BYTES = 1 << 24
 _CACHED_BYTES = 1 << 18  # which a processor's cache holds
+
+
+class NewFile(io.FileIO):
+    """A file that this process has just made, for itself: what was written can be gone back to."""
 
 
 def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int | None = None) -> None:
@@ -47,8 +51,7 @@ def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int
     facts : mapping of str to str
         What to tell about the file; readable without parsing the graph.
     file : binary file object
-        Only its ``write`` is used; it is neither flushed nor closed.
-
+        Only its ``write`` is used, unless it is a `NewFile`; it is neither flushed nor closed.
     level : int, default=None
         Compress arrays that get smaller by it, at this level from 1 to 19.
 
@@ -64,18 +67,32 @@ def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int
 
     Notes
     -----
-    Every array is read twice, once for its checksum and once to be written, and never copied as a whole unless it is
-    compressed. The bytes depend on `graph` and `facts` alone, and on `level` and the library's release if there are
-    compressed arrays. An array whose name is one of the format's own is renamed (``~2`` is added).
+    Every array is read twice, once for its checksum and once to be written (once for both into a `NewFile`), and never
+    copied as a whole unless it is compressed. The bytes depend on `graph` and `facts` alone, and on `level` and the
+    library's release if there are compressed arrays. An array whose name is one of the format's own is renamed (``~2``
+    is added).
     """
     if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
         raise TypeError("the file is open in text mode; open it in binary mode, as in open(path, 'wb')")
     if not hasattr(file, "write"):
         raise TypeError(f"a path, URL or binary file object was expected, not {type(file).__name__}")
     contents = _Contents(graph, facts, level)
+    if isinstance(file, NewFile):
+        _write_once(contents, file)
+        return
     start = contents.start(_digest(block.data for block in _blocks(array)) for array in contents.arrays)
-    for piece in _pieces(start, contents.arrays):
+    for piece in _pieces(start, (block.data for array in contents.arrays for block in _blocks(array))):
         _write_all(file, piece)
+
+
+def _write_once(contents: _Contents, file: IO[bytes]) -> None:
+    """Write each block once it is hashed, while it is in the cache; the start, of known length, comes last."""
+    checksums: list[str] = []
+    start = contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))
+    for piece in _pieces(start, _hashed(contents.arrays, checksums)):
+        _write_all(file, piece)
+    file.seek(0)
+    _write_all(file, contents.start(checksums))
 
 
 def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None) -> bytes:
@@ -114,16 +131,7 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
 def _large_bytes(contents: _Contents, size: int) -> bytes:
     start = contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))
     file = file_of_zeros(len(start) + size)
-    file.seek(len(start))
-    checksums = []
-    for array in contents.arrays:  # each block once, while it is in the cache; the start, of known length, comes last
-        hasher = xxhash.xxh3_64()
-        for block in _small_blocks(array):
-            hasher.update(block)
-            file.write(block)
-        checksums.append(hasher.hexdigest())
-    file.seek(0)
-    file.write(contents.start(checksums))
+    _write_once(contents, file)
     return file.getvalue()
 
 
@@ -138,7 +146,9 @@ class _Contents:
         except UnicodeEncodeError as error:
             raise UnsupportedError(f"a name or text is not valid Unicode: {error}") from None
         _check_limits(graph, document.nbytes)
-        arrays: dict[str, NDArray[Any] | Rows] = dict(zip(graph.names, graph.arrays, strict=True))
+        arrays: dict[str, NDArray[Any] | Rows] = {}
+        for name, array in zip(graph.names, graph.arrays, strict=True):
+            arrays[name] = array if isinstance(array, Rows) else np.asarray(array)
         arrays[GRAPH_NAME] = document
         self._version = PACKED_VERSION if graph.packed else PLAIN_VERSION
         self._facts = facts
@@ -192,6 +202,16 @@ def _small_blocks(array: NDArray[Any] | Rows) -> Iterator[memoryview]:
         octets = np.frombuffer(block.data, np.uint8).data
         for start in range(0, len(octets), _CACHED_BYTES):
             yield octets[start : start + _CACHED_BYTES]
+
+
+def _hashed(arrays: Iterable[NDArray[Any] | Rows], checksums: list[str]) -> Iterator[memoryview]:
+    """The bytes of arrays, block by block; the checksum of each array is added once its last block is had."""
+    for array in arrays:
+        hasher = xxhash.xxh3_64()
+        for block in _small_blocks(array):
+            hasher.update(block)
+            yield block
+        checksums.append(hasher.hexdigest())
 
 
 def _digest(blocks: Iterable[memoryview]) -> str:
@@ -251,10 +271,10 @@ def _with_free_names(graph: Graph) -> Graph:
     return msgspec.structs.replace(graph, names=names)
 
 
-def _pieces(start: bytes, arrays: list[NDArray[Any] | Rows]) -> Iterator[bytes | memoryview]:
+def _pieces(start: bytes, views: Iterable[memoryview]) -> Iterator[bytes | memoryview]:
     small: list[bytes | memoryview] = [start]
     size = len(start)
-    for view in (block.data for array in arrays for block in _blocks(array)):
+    for view in views:
         is_small = view.nbytes < _SMALL_BYTES
         if is_small:
             small.append(view)

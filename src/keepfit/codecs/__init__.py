@@ -8,6 +8,17 @@ from keepfit.codecs.custom import Trusted
 from keepfit.codecs.decoding import decode, path_of, untrusted_types
 from keepfit.codecs.encoding import encode
 from keepfit.codecs.parts import cut_out, find_part
+from keepfit.codecs.portions import streamed_arrays
 from keepfit.codecs.unread import unread_arrays
 
-__all__ = ["Trusted", "cut_out", "decode", "encode", "find_part", "path_of", "unread_arrays", "untrusted_types"]
+__all__ = [
+    "Trusted",
+    "cut_out",
+    "decode",
+    "encode",
+    "find_part",
+    "path_of",
+    "streamed_arrays",
+    "unread_arrays",
+    "untrusted_types",
+]

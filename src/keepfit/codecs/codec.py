@@ -96,6 +96,8 @@ class Codec:
     cyclic = False
     #: True where many objects of the type may stand as one node (`keepfit.graph.Node`, "group").
     groups = False
+    #: Fields of a group whose arrays `build_group` takes as `keepfit.codecs.portions.Portions`, because it copies them.
+    takes_portions: frozenset[str] = frozenset()
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         """A new live node of `obj`. Raises `UnsupportedError` when it cannot be kept exactly.
@@ -317,7 +319,7 @@ def check_fields(node: Node, **fields: type | tuple[type, ...]) -> list[Any]:
     return values
 
 
-def check_columns(group: Node, **fields: type) -> list[list[Any]]:
+def check_columns(group: Node, **fields: type | tuple[type, ...]) -> list[list[Any]]:
     """The values of a group's fields, a list with one for each member; as `check_fields` for a node for one object.
 
     Raises
@@ -330,7 +332,7 @@ def check_columns(group: Node, **fields: type) -> list[list[Any]]:
         raise InvalidStateError(f"a group of type {group.type!r} has fields only")
     columns = [group.columns.get(name) or [group.state[name]] * group.count for name in fields]
     for (name, expected), column in zip(fields.items(), columns, strict=True):
-        for wrong in set(map(type, column)) - {expected}:
+        for wrong in set(map(type, column)).difference(expected if type(expected) is tuple else (expected,)):
             raise InvalidStateError(f"field {name!r} of a node of type {group.type!r} is a {wrong.__name__}")
     return columns
 

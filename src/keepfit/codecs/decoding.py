@@ -13,9 +13,10 @@ from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, from_
 from keepfit.codecs.custom import SCRIPT, CustomCodec, Trusted, by_class, trusted_names
 from keepfit.codecs.expansion import check_expansion
 from keepfit.codecs.nesting import check_nesting
+from keepfit.codecs.portions import Portions, arrays_in_portions
 from keepfit.codecs.versions import migrate
 from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError
-from keepfit.graph import LIMITS, Graph, Limits, Node, Outline, Ref, first_objects
+from keepfit.graph import LIMITS, Graph, Limits, Node, Outline, Ref, Stream, first_objects
 
 __all__ = ["decode", "path_of", "untrusted_types"]
 
@@ -153,6 +154,8 @@ class _Construction:
         self._built: list[Any] = []
         self._early: set[int] = set()
         self._sizes: dict[int, int] = {}
+        has_streams = any(type(array) is Stream for array in graph.arrays)
+        self._in_portions = arrays_in_portions(graph, outline) if has_streams else frozenset()
 
     def root(self, name: str) -> Any:
         if name not in self._graph.roots:
@@ -168,7 +171,10 @@ class _Construction:
                 continue
             try:
                 live = self._live(first, node) if refs else self._alone(node)
-                if node.count == 1:
+                if type(live.array) is Stream:
+                    portions = Portions(self._codecs[live.type], live, self._building)
+                    built[first : first + node.count] = [portions] * node.count
+                elif node.count == 1:
                     built[first] = self._build(first, live)
                 else:
                     built[first : first + node.count] = self._build_group(first, live)
@@ -227,12 +233,12 @@ class _Construction:
         """The live node of one that refers to no object."""
         if node.array is None:
             return node
-        array = np.asarray(self._graph.arrays[node.array])
+        array = self._array(node.array)
         return Node(node.type, node.state, node.items, node.keys, array, node.count, node.columns, node.lengths)
 
     def _live(self, first: int, node: Node) -> Node:
         items, keys, columns = node.items, node.keys, node.columns
-        array = None if node.array is None else np.asarray(self._graph.arrays[node.array])
+        array = None if node.array is None else self._array(node.array)
         state = {
             name: self._object(first, value) if type(value) is Ref else value for name, value in node.state.items()
         }
@@ -246,6 +252,10 @@ class _Construction:
         if columns:
             columns = {name: self._values(first, column) for name, column in columns.items()}
         return Node(node.type, state, items, keys, array, node.count, columns, node.lengths)
+
+    def _array(self, place: int) -> Any:
+        array = self._graph.arrays[place]
+        return array if type(array) is Stream and place in self._in_portions else np.asarray(array)
 
     def _values(self, first: int, values: list[Any]) -> list[Any]:
         count = countOf(map(type, values), Ref)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from keepfit.codecs.codec import Building, Codec, Reducing, check_columns, check_fields, pieces_of, whole_of
+from keepfit.codecs.portions import Portions
 from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
 from keepfit.errors import InvalidStateError, VersionError
 from keepfit.graph import Node
@@ -30,6 +32,8 @@ class _Tree(Codec):
         rows = [_parts(obj, context) for obj in objects]
         return Node(_NAME, columns=dict(zip(_FIELDS, map(list, zip(*rows, strict=True)), strict=True)))
 
+    takes_portions = frozenset({"nodes", "values"})
+
     def build(self, node: Node, context: Building) -> Any:
         return self._built([[value] for value in check_fields(node, **_FIELDS)], context)[0]
 
@@ -37,20 +41,60 @@ class _Tree(Codec):
         return self._built(check_columns(group, **_FIELDS), context)
 
     def _built(self, columns: list[list[Any]], context: Building) -> list[Any]:
-        all_features, _, _, all_depths, all_nodes, _ = columns
-        _check_used_once(all_nodes, context)
-        whole = whole_of(all_nodes, context)
-        if whole is not None and whole.dtype == tree_node_dtype():  # the very dtype is known at once by compiled code
-            whole = whole.view(tree_node_dtype())
-            all_nodes = columns[4] = pieces_of(whole, list(map(len, all_nodes)))
-        _check_kinds(all_features, all_nodes)
-        features, depths = np.array(all_features), np.array(all_depths)
+        *others, all_nodes, all_values = columns
+        features, depths = np.array(others[0]), np.array(others[3])
+        if min(others[0]) < 0:
+            raise InvalidStateError("a tree has no negative number of features")
+        nodes, values = _Nodes(all_nodes, context), _Arrays(all_values)
         trees: list[Any] = []
-        for first, last, nodes in _bunches(all_nodes, whole):  # a bunch is checked and copied while it is in the cache
-            counts = np.array(list(map(len, all_nodes[first:last])))
-            _check_trees(features[first:last], depths[first:last], nodes, counts)
-            trees += _made([column[first:last] for column in columns])
+        for first, last in _bunches(nodes.lengths):  # a bunch is checked and copied while it is in the cache
+            pieces, whole = nodes.take(first, last)
+            _check_trees(features[first:last], depths[first:last], whole, np.array(nodes.lengths[first:last]))
+            trees += _made([*(column[first:last] for column in others), pieces, values.take(first, last)[0]])
         return trees
+
+
+class _Arrays:
+    """The arrays of trees, one each, of which those of the next few are taken at a time."""
+
+    def __init__(self, arrays: list[Any]) -> None:
+        self._arrays = arrays
+        self._portions = arrays[0] if type(arrays[0]) is Portions else None
+
+    def take(self, first: int, last: int) -> tuple[list[NDArray[Any]], NDArray[Any] | None]:
+        """Those of trees `first` to before `last`; and all of them end to end, if they lie so."""
+        if self._portions is None:
+            return self._arrays[first:last], None
+        whole = self._portions.take(first, last)
+        return pieces_of(whole, self._portions.lengths[first:last]), whole
+
+
+class _Nodes(_Arrays):
+    """The nodes of trees: not empty, and of the one dtype that compiled code takes."""
+
+    def __init__(self, arrays: list[Any], context: Building) -> None:
+        super().__init__(arrays)
+        if self._portions is not None:
+            self.lengths = self._portions.lengths
+        else:
+            self.lengths = list(map(len, arrays))
+            _check_used_once(arrays, context)
+            _check_kinds(arrays)
+            self._whole = whole_of(arrays, context)
+        if min(self.lengths) < 1:
+            raise InvalidStateError("a tree has at least one node")
+        self._starts = list(accumulate(self.lengths, initial=0))
+
+    def take(self, first: int, last: int) -> tuple[list[NDArray[Any]], NDArray[Any]]:
+        pieces, whole = super().take(first, last)
+        if whole is not None:
+            _check_kinds([whole])
+        elif self._whole is not None:
+            whole = self._whole[self._starts[first] : self._starts[last]]
+        else:
+            return pieces, _joined(pieces)
+        whole = whole.view(tree_node_dtype())  # the very dtype is known at once by compiled code
+        return pieces_of(whole, self.lengths[first:last]), whole
 
 
 def _made(columns: list[list[Any]]) -> list[Any]:
@@ -95,8 +139,8 @@ _FIELDS: dict[str, Any] = {
     "n_classes": np.ndarray,
     "n_outputs": int,
     "max_depth": int,
-    "nodes": np.ndarray,
-    "values": np.ndarray,
+    "nodes": (np.ndarray, Portions),
+    "values": (np.ndarray, Portions),
 }
 
 _INTEGERS, _FLOATS = np.dtype(np.intp), np.dtype(np.float64)
@@ -124,28 +168,24 @@ def _check_used_once(all_nodes: list[NDArray[Any]], context: Building) -> None:
         raise InvalidStateError("two trees have the same array of nodes")
 
 
-def _check_kinds(n_features: list[int], nodes: list[NDArray[Any]]) -> None:
+def _check_kinds(arrays: list[NDArray[Any]]) -> None:
     dtype = tree_node_dtype()
-    for found in {id(one.dtype): one.dtype for one in nodes}.values():
+    for found in {id(one.dtype): one.dtype for one in arrays}.values():
         if found != dtype:
             fields = ", ".join(found.names or ())
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
-    if min(map(len, nodes)) < 1 or min(n_features) < 0 or any(one.ndim != 1 for one in nodes):
-        raise InvalidStateError("a tree has at least one node, and no negative number of features")
+    if any(one.ndim != 1 for one in arrays):
+        raise InvalidStateError("the nodes of a tree are a row of records")
 
 
-def _bunches(trees: list[NDArray[Any]], whole: NDArray[Any] | None) -> Iterator[tuple[int, int, NDArray[Any]]]:
-    """The nodes of some trees after the other, with the numbers of the first of these trees and of the one after them.
-
-    `whole` is the array that all of them are the rows of, if there is one.
-    """
-    ends = np.cumsum(list(map(len, trees)))
+def _bunches(lengths: list[int]) -> Iterator[tuple[int, int]]:
+    """The numbers of the first of some trees, and of the one after them, that have few enough nodes together."""
+    ends = np.cumsum(lengths)
     first = start = 0
-    while first < len(trees):
+    while first < len(lengths):
         last = max(int(np.searchsorted(ends, start + _NODES_TOGETHER, "right")), first + 1)
-        stop = int(ends[last - 1])
-        yield first, last, whole[start:stop] if whole is not None else _joined(trees[first:last])
-        first, start = last, stop
+        yield first, last
+        first, start = last, int(ends[last - 1])
 
 
 def _joined(trees: list[NDArray[Any]]) -> NDArray[Any]:
@@ -158,75 +198,90 @@ def _joined(trees: list[NDArray[Any]]) -> NDArray[Any]:
 
 def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArray[Any], counts: NDArray[Any]) -> None:
     """Raise unless these nodes are trees, one after the other, each of the depth and the features it claims."""
-    starts = np.cumsum(counts) - counts
-    left, right = nodes["left_child"].copy(), nodes["right_child"].copy()
+    left, right = nodes["left_child"], nodes["right_child"]
     inner = np.flatnonzero(left != LEAF)
-    above = check_children(inner, left, right, starts, counts)
+    if np.count_nonzero(right != LEAF) != inner.size:
+        raise InvalidStateError("a node of a tree has one child")
+    children = check_children(inner, left[inner], right[inner], counts)
     if inner.size:
         feature = nodes["feature"][inner]
         is_known = feature.max() < n_features.min() or (feature < np.repeat(n_features, counts)[inner]).all()
         if feature.min() < 0 or not is_known:
             raise InvalidStateError("a tree splits on a feature it does not have")
-    if counts.min() < _LARGE and (_depths(above, inner, starts, int(max_depth.max())) != max_depth).any():
+    if counts.min() < _LARGE and (_depths(inner, children, counts, int(max_depth.max())) != max_depth).any():
         raise InvalidStateError("the depth of a tree is not what its nodes say")
 
 
 def check_children(
-    inner: NDArray[Any], left: NDArray[Any], right: NDArray[Any], starts: NDArray[Any], counts: NDArray[Any]
-) -> NDArray[Any]:
-    """The parent of each inner node of several trees laid end to end, by its place in `inner`; a root is its own.
+    inner: NDArray[Any], left: NDArray[Any], right: NDArray[Any], counts: NDArray[Any]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The places of the children of each inner node of several trees laid end to end.
 
-    Raises unless every inner node has two children after it in its own tree, every leaf none, and every node but the
-    roots one parent. Then every walk from a root ends, inside the array.
+    Raises unless every inner node has two children after it in its own tree, and every node but the roots one parent.
+    Then every walk from a root ends, inside the array.
 
     Parameters
     ----------
     inner : ndarray of shape (n_inner,)
-        The nodes with children, in order.
-    left, right : ndarray of shape (n_nodes,)
-        Children, counted from the start of their tree; -1 in `right` for a leaf.
-    starts, counts : ndarray of shape (n_trees,)
-        Where each tree starts, and its number of nodes.
+        The places of the nodes with children, in order.
+    left, right : ndarray of shape (n_inner,)
+        Their children, counted from the start of their tree; integers of any kind.
+    counts : ndarray of shape (n_trees,)
+        The number of nodes of each tree.
 
     Returns
     -------
-    ndarray of shape (n_inner,)
+    lefts, rights : ndarray of shape (n_inner,)
+        Counted from the start of the first tree.
 
     Raises
     ------
     InvalidStateError
         If the nodes are anything else.
     """
-    if 2 * inner.size != len(left) - len(starts) or np.count_nonzero(right != LEAF) != inner.size:
+    stops = counts.cumsum()
+    n_nodes = int(stops[-1])
+    if 2 * inner.size != n_nodes - len(counts):
         raise InvalidStateError("the nodes of a tree do not make one tree")
-    if (np.maximum.reduceat(np.maximum(left, right), starts) >= counts).any():  # so nothing overflows below
+    lefts, rights, stop = left, right, stops[-1:]
+    if len(counts) > 1:
+        n_inner = np.searchsorted(inner, stops)
+        n_inner[1:] -= n_inner[:-1].copy()
+        # A child so far off that its place overflows comes out negative, which is not after its parent.
+        start, stop = np.repeat(stops - counts, n_inner), np.repeat(stops, n_inner)
+        lefts, rights = left + start, right + start
+    if (np.maximum(lefts, rights) >= stop).any():
         raise InvalidStateError("a node of a tree has a child that is not there")
-    start = np.repeat(starts, np.diff(np.searchsorted(inner, starts), append=inner.size))
-    lefts, rights = left[inner] + start, right[inner] + start
     if (np.minimum(lefts, rights) <= inner).any():
         raise InvalidStateError("a node of a tree has a child that is not after it")
-    own = np.arange(inner.size)
-    parents = np.full(len(left), -1)
-    parents[lefts] = own
-    parents[rights] = own
-    if np.count_nonzero(parents < 0) != len(starts):
+    is_child = np.zeros(n_nodes, bool)
+    is_child[lefts] = True
+    is_child[rights] = True
+    if np.count_nonzero(is_child) != n_nodes - len(counts):
         raise InvalidStateError("a node of a tree has two parents")
-    above = parents[inner]
-    return np.where(above < 0, own, above)
+    return lefts, rights
 
 
-def _depths(above: NDArray[Any], inner: NDArray[Any], starts: NDArray[Any], most: int) -> NDArray[Any]:
+def _depths(
+    inner: NDArray[Any], children: tuple[NDArray[Any], NDArray[Any]], counts: NDArray[Any], most: int
+) -> NDArray[Any]:
     """The depth of each tree, by pointer doubling over its inner nodes; of one deeper than `most`, something more."""
-    depth = (above != np.arange(len(above))).astype(np.intp)
+    own = np.arange(inner.size)
+    parents = np.full(int(counts.sum()), -1)
+    for places in children:
+        parents[places] = own
+    above = parents[inner]
+    above = np.where(above < 0, own, above)
+    depth = (above != own).astype(np.intp)
     reach = 1  # up to here depths are right by now
     while reach < min(most, len(above)):
         depth += depth[above]
         above = above[above]
         reach *= 2
-    firsts = np.searchsorted(inner, starts)
-    has_any = np.diff(firsts, append=inner.size) > 0
-    depths = np.zeros(len(starts), np.intp)
+    depths = np.zeros(len(counts), np.intp)
     if inner.size:
+        firsts = np.searchsorted(inner, counts.cumsum() - counts)
+        has_any = counts > 1
         depths[has_any] = np.maximum.reduceat(depth, firsts[has_any]) + 1
     return depths
 

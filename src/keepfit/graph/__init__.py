@@ -32,6 +32,7 @@ from keepfit.graph.nodes import (
     to_json,
 )
 from keepfit.graph.rows import Rows
+from keepfit.graph.streams import Stream
 
 __all__ = [
     "INLINE_TYPES",
@@ -44,6 +45,7 @@ __all__ = [
     "Packed",
     "Ref",
     "Rows",
+    "Stream",
     "Value",
     "first_objects",
     "from_json",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from operator import attrgetter, countOf
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from keepfit.errors import FormatError
 from keepfit.graph.limits import LIMITS, Limits
 from keepfit.graph.rows import Rows
+from keepfit.graph.streams import Stream
 
 __all__ = [
     "INLINE_TYPES",
@@ -156,8 +157,9 @@ class Graph(msgspec.Struct):
         What the graph is about: ``"object"`` always; further roots by name (``"sample"``).
     nodes : list of Node
         The table of nodes, in the order of building.
-    arrays : list of (ndarray or Rows)
-        The arrays, C-contiguous, of a plain dtype; those of a graph that was read are ndarrays.
+    arrays : list of (ndarray, Rows or Stream)
+        The arrays, C-contiguous, of a plain dtype; those of a graph that was read are ndarrays, or streams where the
+        reader was asked for some.
     names : list of str
         One readable, unique name for each array (``steps.scale.mean_``).
     versions : dict of str to str
@@ -168,7 +170,7 @@ class Graph(msgspec.Struct):
 
     roots: dict[str, Any]
     nodes: list[Node]
-    arrays: list[NDArray[Any] | Rows]
+    arrays: Sequence[NDArray[Any] | Rows | Stream]
     names: list[str]
     versions: dict[str, str]
     packed: list[Packed] = []

@@ -14,7 +14,7 @@ from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
 from keepfit.codecs.codec import class_name
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
-from keepfit.codecs.trees import LEAF, check_children
+from keepfit.codecs.trees import check_children
 from keepfit.errors import VersionError
 
 __all__ = ["CHECKS"]
@@ -93,8 +93,7 @@ def _check_trees(trees: list[dict[str, Any]], is_categorical: Any) -> None:
         refuse("a tree has at least one node")
     is_inner = nodes["is_leaf"] == 0
     inner = np.flatnonzero(is_inner)
-    left, right = ((nodes[side].astype(np.intp) - LEAF) * is_inner + LEAF for side in ("left", "right"))
-    check_children(inner, left, right, np.cumsum(counts) - counts, counts)
+    check_children(inner, nodes["left"][inner], nodes["right"][inner], counts)
     if not inner.size:
         return
     feature = nodes["feature_idx"][inner]
