@@ -240,7 +240,7 @@ def _steps(estimator: Any, parameters: Mapping[str, Any]) -> tuple[_Step, ...]:
             return tuple(found)
         found.append(_step(step))
     last = _step(steps[-1])
-    if last.case is not None:
+    if last.case is not None and not last.case.only_before_others:
         found.append(replace(last, is_last=True))
     elif not sharing_seam.is_repeatable(steps[-1]):
         return ()  # it might work in place on what others share, or draw in another order
@@ -254,6 +254,6 @@ def _step(estimator: Any) -> _Step:
     contents = sharing_seam.contents(estimator)
     if case is None:
         return _Step(estimator, None, contents, contents)
-    kind, values = contents[0], contents[1]
+    kind, values, *settings = contents
     rest = tuple(pair for pair in values if pair[0] not in case.parameters)
-    return _Step(estimator, case, (kind, rest, case.kind(estimator)), contents)
+    return _Step(estimator, case, (kind, rest, *settings, case.kind(estimator)), contents)

@@ -1,7 +1,8 @@
 """What sharing has to know of scikit-learn: which tasks, scorers and steps go by the book.
 
 Private names used, in scikit-learn 1.6 to 1.9: ``sklearn.metrics._scorer._BaseScorer``, ``_MultimetricScorer`` (its
-``_scorers``) and ``_PassthroughScorer``; the classes of steps by the modules they are in, which are private by name.
+``_scorers``) and ``_PassthroughScorer``; of estimators ``_sklearn_output_config`` and ``_metadata_request``; the
+classes of steps by the modules they are in, which are private by name.
 """
 
 from __future__ import annotations
@@ -83,8 +84,13 @@ def contents(value: Any) -> Any:
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return np.ndarray, value.shape, value.dtype.str, value.tobytes()
     if hasattr(value, "get_params") and not isinstance(value, type):
-        return type(value), tuple((name, contents(one)) for name, one in sorted(value.get_params(deep=False).items()))
+        parameters = tuple((name, contents(one)) for name, one in sorted(value.get_params(deep=False).items()))
+        return type(value), parameters, *(repr(vars(value).get(name)) for name in _SETTINGS)
     return type(value), id(value)
+
+
+#: What an estimator is told by `set_output` and by ``set_fit_request`` and its kin.
+_SETTINGS = ("_sklearn_output_config", "_metadata_request")
 
 
 #: Draw from the global random state only under these conditions although ``random_state`` is None.

@@ -10,6 +10,7 @@ from keepfit.checkpoint.sharing.bayes_seam import DiscreteNaiveBayes, GaussianNa
 from keepfit.checkpoint.sharing.boosting_seam import GradientBoosting, HistGradientBoosting
 from keepfit.checkpoint.sharing.case import Case
 from keepfit.checkpoint.sharing.checking import Trust
+from keepfit.checkpoint.sharing.compose import ColumnTransformer, FeatureUnion
 from keepfit.checkpoint.sharing.forests_seam import AdaBoost, Bagging, Forest, IsolationForest
 from keepfit.checkpoint.sharing.group import Arrival, Group, Level, Member, evaluate_group, unfitted
 from keepfit.checkpoint.sharing.iterations_seam import LightGBM, XGBoost
@@ -52,6 +53,8 @@ CASES: dict[str, Case] = {
     "sklearn.decomposition._pca.PCA": PCA(),
     "sklearn.feature_selection._univariate_selection.SelectKBest": SelectKBest(),
     "sklearn.feature_selection._univariate_selection.SelectPercentile": SelectPercentile(),
+    "sklearn.compose._column_transformer.ColumnTransformer": ColumnTransformer(),
+    "sklearn.pipeline.FeatureUnion": FeatureUnion(),
     "xgboost.sklearn.XGBClassifier": XGBoost(),
     "xgboost.sklearn.XGBRegressor": XGBoost(),
     "lightgbm.sklearn.LGBMClassifier": LightGBM(),

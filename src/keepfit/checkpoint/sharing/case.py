@@ -32,10 +32,13 @@ class Case:
         Those in which the candidates of one fit may differ.
     is_cheap : bool
         Whether the fit costs little beside what comes after it, so that it may be done twice for two workers.
+    only_before_others : bool
+        Whether it is shared as a step before the last one only.
     """
 
     parameters: frozenset[str] = frozenset()
     is_cheap: bool = False
+    only_before_others: bool = False
 
     def admits(self, estimator: Any) -> bool:
         """Whether an unfitted candidate may share. The guards of the case."""
@@ -59,6 +62,10 @@ class Case:
     def prototype(self, kin: Sequence[Any]) -> Any:
         """The unfitted estimator whose fit serves all of `kin`; it is cloned before it is fitted."""
         return max(kin, key=self.rank)
+
+    def source(self, kin: Sequence[Any], X: Any, *y: Any, **params: Any) -> Any:
+        """What all of `kin` are taken from."""
+        return self.fit(cloned(self.prototype(kin)), X, *y, **params)
 
     def fit(self, estimator: Any, X: Any, *y: Any, **params: Any) -> Any:
         """Fit the prototype.

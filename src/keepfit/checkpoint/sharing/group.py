@@ -262,15 +262,12 @@ class _Evaluation:
             slot.answers.attach(target)
 
     def _fit_source(self, member: Member, at: int, X: Any, *y: Any, **params: Any) -> None:
-        from sklearn.base import clone
-
         level, slot = member.levels[at], self._fits[at]
         kin = self._group.kin[level.fit]
         assert level.case is not None
         slot.name, slot.value, slot.answers = level.fit, None, None
         case = level.case
-        unfitted_source = clone(case.prototype(kin))
-        slot.value = self._spend(slot, lambda: case.fit(unfitted_source, X, *y, **params))
+        slot.value = self._spend(slot, lambda: case.source(kin, X, *y, **params))
         if self._group.remembers:
             slot.answers = case.answers(slot.value, kin)
 
@@ -311,6 +308,8 @@ class _Evaluation:
         case = level.case
         if case is None:
             return self._spend(slot, lambda: fit_transform(*args, **kwargs))
+        if any((kwargs.get("params") or {}).values()):
+            raise Plain
         transformer, X, y = args
         self._take(member, at, transformer, X, y)
         made = self._spend(slot, lambda: case.transformed(self._fits[at].value, transformer, X, y))

@@ -26,12 +26,15 @@ def same_rows(one: Any, other: Any) -> bool:
         return one.shape == other.shape and all(
             _same_array(getattr(one, name), getattr(other, name)) for name in ("indptr", "indices", "data")
         )
-    if type(one).__name__ == "DataFrame" and type(one).__module__.startswith("pandas."):
+    kind = (type(one).__module__.partition(".")[0], type(one).__name__)
+    if kind == ("pandas", "DataFrame"):
         return bool(
             one.columns.equals(other.columns)
             and one.index.equals(other.index)
             and all(_same_column(one.iloc[:, at], other.iloc[:, at]) for at in range(one.shape[1]))
         )
+    if kind == ("pandas", "Series"):
+        return bool(one.name == other.name and one.index.equals(other.index) and _same_column(one, other))
     if type(one) is list:
         return len(one) == len(other) and all(map(_is, one, other))
     return False
@@ -50,11 +53,19 @@ def _same_array(one: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> bool:
         return bool(np.array_equal(one.reshape(-1).view(np.uint8), other.reshape(-1).view(np.uint8)))
     if one.flags.f_contiguous:
         return _same_array(one.T, other.T)
-    return False
+    return _same_array(np.ascontiguousarray(one), np.ascontiguousarray(other))
 
 
 def _same_column(one: Any, other: Any) -> bool:
-    return one.dtype == other.dtype and _same_array(one.to_numpy(), other.to_numpy())
+    if one.dtype != other.dtype:
+        return False
+    kind = type(one.dtype).__name__
+    if kind == "StringDtype":
+        return bool(one.array.equals(other.array))
+    if kind == "CategoricalDtype":
+        codes = _same_array(one.cat.codes.to_numpy(), other.cat.codes.to_numpy())
+        return codes and bool(one.cat.categories.equals(other.cat.categories))
+    return _same_array(one.to_numpy(), other.to_numpy())
 
 
 class RowsMemory:
