@@ -25,6 +25,12 @@ sys.path[:0] = [str(ROOT / part) for part in ("src", "tests", "tests/artifact", 
 def main() -> int:
     arguments = _arguments()
     warnings.simplefilter("ignore")
+    if arguments.fence:
+        import fence
+
+        fence.again_with_fence()
+    if arguments.guards:
+        return _guards(arguments)
     if arguments.score:
         return _score()
     if arguments.replay:
@@ -44,6 +50,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--findings", type=Path, default=ROOT / "fuzz-findings", help="folder to write findings to")
     parser.add_argument("--replay", type=Path, nargs="+", help="try kept files again instead")
     parser.add_argument("--score", action="store_true", help="instead: how many harmful changes are refused")
+    parser.add_argument("--fence", action="store_true", help="see reads past the end of arrays too (needs cc, glibc)")
+    parser.add_argument("--guards", action="store_true", help="instead: what happens without each guard of the loader")
     return parser.parse_args()
 
 
@@ -101,6 +109,32 @@ def _score() -> int:
             print(f"  {what}: {harm}")
     print(f"{'all':42}{total:8}{refused / total:9.1%}{total - refused:10}{harmed:18}")
     return 1 if harmed else 0
+
+
+def _guards(arguments: argparse.Namespace) -> int:
+    import guards
+
+    guards.install()  # before keepfit is imported
+    import subjects
+
+    names = [name for name in arguments.only.split(",") if name]
+    numbers = range(arguments.from_case, arguments.from_case + arguments.cases)
+    end = time.monotonic() + 60 * (arguments.minutes or 1e9)
+    found = guards.Found()
+    for label in guards.survey(subjects.subjects(names, variants=arguments.variants), numbers, arguments.seed, found):
+        if time.monotonic() > end:
+            print(f"stopped after {label}")
+            break
+    every = sorted({*guards.KNOWN, *found.refused})
+    print(f"{'guard':90}{'refused':>9}{'alone':>7}{'tried':>7}  without it")
+    for name in every:
+        counts = f"{found.refused[name]:9,}{found.alone[name]:7,}{found.tried[name]:7,}"
+        print(f"{name[:89]:90}{counts}  {found.harm.get(name, '')[:90]}")
+    print(
+        f"{found.cases:,} cases; {len(every)} guards, {len(found.refused)} of them refused something, "
+        f"{len(found.alone)} alone; without {len(found.harm)} of these there is harm"
+    )
+    return 0
 
 
 def _replay(files: list[Path]) -> int:

@@ -31,6 +31,8 @@ _RARE_DTYPES = [np.dtype(code) for code in ("<f16", "<c8", "<c16", ">c16", "M8[s
 _PLAIN = frozenset(PLAIN_DTYPES.values())
 #: Numbers of bits after which a number wraps.
 _WRAPS = (2**8, 2**16, 2**31, 2**32, 2**63)
+#: Arrays are not made larger: files would take longer to write than to try.
+_SIZE_MAX = 300_000
 _Random = random.Random
 _Changed = tuple[Any, str]
 
@@ -104,7 +106,8 @@ def bounded(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
     number, nodes = rng.choice(numbers if rng.random() < 0.8 else arrays), holders(graph)
     note = f"{owner.type} {key!r}: {old} -> {container[key]}"
     if number in nodes:
-        note += f"; {_name(graph, number)}: {_retype(graph, number, nodes[number], rng, [old, container[key]])}"
+        keep = rng.random() < 0.4
+        note += f"; {_name(graph, number)}: {_retype(graph, number, nodes[number], rng, [old, container[key]], keep)}"
     return note
 
 
@@ -125,14 +128,20 @@ def together(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
     for number in arrays:
         each = graph.arrays[number]
         for axis, length in enumerate(each.shape):
-            if length == old and each.size * max(1, new) < 1e7 and rng.random() < share:
+            if length == old and rng.random() < share:
                 graph.arrays[number] = _resized(graph.arrays[number], axis, max(0, new))
                 changed.append(_name(graph, number))
     for container, key, value in integers:
         if value == old and rng.random() < share:
             container[key] = new
             changed.append(repr(key))
-    return f"{owner.type}: {old} -> {new} in {', '.join(changed[:6])}"
+    note = f"{owner.type}: {old} -> {new} in {', '.join(changed[:6])}"
+    nodes = holders(graph)
+    integers_of = [number for number in arrays if graph.arrays[number].dtype.kind in "iu" and number in nodes]
+    if integers_of and rng.random() < 0.3:  # the length may bound what stands in them
+        number = rng.choice(integers_of)
+        note += f"; {_name(graph, number)}: {_retype(graph, number, nodes[number], rng, [new])}"
+    return note
 
 
 def same_lengths(graph: Graph, rng: _Random, donors: list[Graph]) -> str:
@@ -244,12 +253,12 @@ def _bounds(graph: Graph, rng: _Random) -> list[int]:
     return [rng.choice(some) for some in (lengths, lengths, counts) if some] or [1]
 
 
-def _retype(graph: Graph, number: int, node: Node, rng: _Random, bounds: list[int]) -> str:
+def _retype(graph: Graph, number: int, node: Node, rng: _Random, bounds: list[int], keep: bool = False) -> str:
     """Give an array another dtype (at times its own), other contents in places, and another layout."""
     old = np.asarray(graph.arrays[number])
     if type(node.state.get("dtype")) is str and old.ndim and old.shape[-1]:  # its last axis are octets
         old = old[..., 0]
-    if rng.random() < 0.3:
+    if keep or rng.random() < 0.3:
         dtype = old.dtype
     elif rng.random() < 0.6 and old.dtype.kind in "iuf":
         dtype = rng.choice([each for each in _DTYPES if each.kind in ("f" if old.dtype.kind == "f" else "iu")])
@@ -304,6 +313,9 @@ def _extreme(dtype: np.dtype[Any], bound: int, rng: _Random) -> Any:
         limits = np.iinfo(dtype)
         if rng.random() < 0.2:
             return rng.choice((limits.min, limits.max, limits.max - 1, -100 if limits.min else limits.max // 2))
+        if rng.random() < 0.15:  # what would be valid in the other order of bytes
+            valid = rng.randrange(max(1, min(bound, limits.max)))
+            return int.from_bytes(valid.to_bytes(dtype.itemsize, "little"), "big", signed=dtype.kind == "i")
         if not limits.min <= number <= limits.max and rng.random() < 0.5:
             number = near
         return (number - limits.min) % (limits.max - limits.min + 1) + limits.min
@@ -335,6 +347,8 @@ def _contents(array: Any, rng: _Random, graph: Graph) -> _Changed:
 def _resized(array: Any, axis: int, length: int) -> Any:
     """An array of another length along an axis: cut off, or repeated."""
     old = array.shape[axis]
+    if array.size // max(1, old) * length > _SIZE_MAX:
+        return array
     if not old:
         shape = (*array.shape[:axis], length, *array.shape[axis + 1 :])
         return np.zeros(shape, array.dtype)
@@ -354,7 +368,7 @@ def _shape(array: Any, rng: _Random, graph: Graph) -> _Changed:
         array = array.take(range({"shorter": max(0, length - 1), "one": min(1, length), "empty": 0}[what]), axis)
     elif what in ("longer", "twice"):
         if length:
-            more = array.take([-1], axis) if what == "longer" else array
+            more = array.take([-1], axis) if what == "longer" or array.size > _SIZE_MAX else array
             array = np.concatenate([array, more], axis)
     elif what == "transposed":
         array = array.T

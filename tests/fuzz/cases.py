@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import warnings
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from io import BytesIO
@@ -14,6 +14,7 @@ from typing import Any
 
 import exercise
 import numpy as np
+from fence import fenced
 from inert import names_asked
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 from watching import HONEST, Snapshot, watched
@@ -100,7 +101,8 @@ def try_file(file: bytes, X: Any, y: Any, form: int | None = None) -> Outcome:
     """Load a file and call every method of what it holds, on X in the form of that number (None: in all forms)."""
     with warnings.catch_warnings(), watched() as events:
         warnings.simplefilter("ignore")
-        outcome = _try(file, X, y, form)
+        with nullcontext() if _snapshot is None else fenced():
+            outcome = _try(file, X, y, form)
     if _snapshot is None:
         HONEST.update(events)
     if events and not outcome.harm:

@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 import cases
+import fence
 import findings
+import guards
 import mutators
 import numpy as np
 import pytest
@@ -54,6 +56,36 @@ def test_deliberate_harm_to_native_fields_is_refused_or_does_none() -> None:
     assert int(changes) > 1300
     assert float(refused.removesuffix("%")) > 95
     assert harmful == "0"
+
+
+def test_without_a_guard_of_the_loader_the_rig_finds_harm() -> None:
+    done = run("--guards", "--only", "FeatureAgglomeration,SVC", "--cases", "2500", "--seed", "1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = {line[:90].strip(): line[90:] for line in done.stdout.splitlines()}
+    for guard in (
+        "the support vectors of the classes",
+        "a support vector machine has coefficients",
+        "a cluster of features is one",
+    ):
+        assert any(guard in name and "ended by SIG" in row for name, row in rows.items()), guard
+    refused, alone, *_ = rows[guards.ONE_PASS].split()  # a hole that was there once, and that the rig had not seen
+    assert int(refused) >= int(alone) > 0
+
+
+@pytest.mark.long  # it needs a C compiler, which nothing else asks for
+def test_behind_a_fence_the_rig_sees_what_is_read_past_the_end() -> None:
+    script = """
+import ctypes, os, numpy as np
+from fence import fenced
+with fenced():
+    array = np.zeros(300)
+beyond = ctypes.string_at(array.ctypes.data, array.nbytes + (8 if os.fork() == 0 else 0))
+os._exit(os.waitpid(-1, 0)[1])
+"""
+    library = fence.compiled()
+    environment = {**os.environ, "LD_PRELOAD": str(library), "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, check=False)
+    assert done.returncode == signal.SIGSEGV
 
 
 @pytest.fixture(scope="module")
