@@ -28,6 +28,7 @@ from keepfit.serve.logs import configure_logging
 from keepfit.serve.messages import Answer, Call
 from keepfit.serve.pool import Pool, PoolFigures, PoolSettings
 from keepfit.serve.predicting import Served
+from keepfit.serve.queueing import Reply
 from keepfit.serve.repository import Repository
 from keepfit.serve.signature import Signature
 from keepfit.serve.tokens import Tokens
@@ -37,6 +38,10 @@ from keepfit.store import Store
 
 class PredictingPool(LocalPool):
     """Predicts in this process. Inputs named as an error raise it, so that what a client is told can be seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tasks: set[asyncio.Task[None]] = set()
 
     async def load(self, key: str, fd: int, **options: Any) -> Signature:  # type: ignore[override]
         with open(os.dup(fd), "rb") as file:
@@ -64,6 +69,17 @@ class PredictingPool(LocalPool):
         started = time.process_time()
         outputs = tuple(served.answer(call.inputs, call.outputs))
         return Answer(outputs, time.process_time() - started, 1)
+
+    def submit(self, key: str, call: Call, reply: Reply) -> None:
+        async def infer() -> None:
+            try:
+                reply.set_result(await self.infer(key, call))
+            except Exception as error:  # as a pool would tell of what its workers said
+                reply.set_exception(error)
+
+        task = asyncio.create_task(infer())
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
 
     def figures(self) -> PoolFigures:
         return PoolFigures(workers=1, models=len(self.models))
@@ -103,6 +119,8 @@ def main() -> None:
             log_config=None,
             access_log=False,
             lifespan="off",
+            interface="asgi3",
+            proxy_headers=False,
             server_header=False,
             date_header=False,
         )

@@ -233,6 +233,66 @@ def test_bodies_that_never_end_hold_no_more_than_all_may(small: Running) -> None
         assert set(found) <= {429, 408}
 
 
+def answers_of(server: Running, sent: bytes, count: int) -> list[bytes]:
+    """The bodies of so many answers on one connection."""
+    found = []
+    with socket.create_connection(("127.0.0.1", server.port), timeout=15) as sock:
+        sock.sendall(sent)
+        with sock.makefile("rb") as reader:
+            for _ in range(count):
+                length = 0
+                while (line := reader.readline().lower()) != b"\r\n":
+                    assert line, found[-1:]
+                    if line.startswith(b"content-length:"):
+                        length = int(line.split(b":")[1])
+                found.append(reader.read(length))
+    return found
+
+
+def test_requests_that_come_without_waiting_are_answered_in_their_order(small: Running) -> None:
+    def request(number: int) -> bytes:
+        body = b"{}" if number % 3 == 0 else GOOD.replace(b"{", b'{"id": "%d", ' % number, 1)
+        return head_of(len(body)) + body + b"GET /v2/health/live HTTP/1.1\r\nhost: x\r\n\r\n" * (number % 5 == 0)
+
+    found = answers_of(small, b"".join(map(request, range(1, 1001))), 1200)
+    numbers = [body.partition(b'"id":"')[2].partition(b'"')[0] for body in found if b'"id"' in body]
+    assert numbers == [b"%d" % number for number in range(1, 1001) if number % 3]
+    assert sum(b"error" in body for body in found) == 333
+    assert sum(body == b'{"live":true}' for body in found) == 200
+
+
+@pytest.mark.parametrize(
+    "head", [head_of(len(GOOD), more="connection: close\r\n"), head_of(len(GOOD)).replace(b"HTTP/1.1", b"HTTP/1.0")]
+)
+def test_a_client_that_wants_one_answer_has_its_connection_closed(small: Running, head: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=5) as sock:
+        sock.sendall(head + GOOD)
+        with sock.makefile("rb") as reader:
+            answer = reader.read()
+    assert status_of(answer) == 200
+    assert b"connection: close\r\n" in answer
+    assert answer.endswith(b"}")
+
+
+def test_a_client_that_asks_whether_to_go_on_is_told_to(small: Running) -> None:
+    with socket.create_connection(("127.0.0.1", small.port), timeout=5) as sock:
+        sock.sendall(head_of(len(GOOD), more="expect: 100-continue\r\n"))
+        assert status_of(sock.recv(1 << 16)) == 100
+        sock.sendall(GOOD)
+        assert status_of(sock.recv(1 << 16)) == 200
+
+
+def test_a_long_answer_to_a_short_request_is_compressed(small: Running) -> None:
+    row, rows = json.loads(GOOD)["inputs"][0]["data"], 200
+    one = {"name": "X", "datatype": "FP64", "shape": [rows, 4], "data": row * rows}
+    body = json.dumps({"inputs": [one], "outputs": [{"name": "predict_proba"}]}).encode()
+    plain = ask(small, head_of(len(body)), body)
+    packed = ask(small, head_of(len(body), more="accept-encoding: gzip\r\n"), body)
+    head, _, content = packed.partition(b"\r\n\r\n")
+    assert b"content-encoding: gzip" in head
+    assert gzip.decompress(content) == plain.partition(b"\r\n\r\n")[2]
+
+
 def test_who_goes_away_in_the_middle_is_not_missed(small: Running) -> None:
     for cut in (0, 10, len(GOOD) - 1, len(GOOD)):
         with socket.create_connection(("127.0.0.1", small.port), timeout=5) as sock:

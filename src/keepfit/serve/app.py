@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from keepfit.errors import KeepfitError
 from keepfit.serve.access import Access
-from keepfit.serve.bodies import Bodies, ClientGoneError, Receive, compressed
+from keepfit.serve.bodies import Bodies, ClientGoneError, Receive, compressed, is_worth_compressing
 from keepfit.serve.errors import RequestError
 from keepfit.serve.limits import HttpLimits
 from keepfit.serve.logs import access_log
+from keepfit.serve.messages import Answer
 from keepfit.serve.metrics import Metrics
-from keepfit.serve.protocol import read_request, write_response
-from keepfit.serve.responses import BINARY, JSON, Headers, Response, error_response
+from keepfit.serve.protocol import Request, read_request, write_response
+from keepfit.serve.responses import BINARY, JSON, Response, error_response, length_of
 from keepfit.serve.routes import site_of
 
 if TYPE_CHECKING:
@@ -37,7 +40,7 @@ _PATH_CHARS = 200
 class Note:
     """What is known of a request when it is over, for its line in the log and for the metrics."""
 
-    __slots__ = ("cpu_s", "entry", "rows", "size", "started", "status", "token")
+    __slots__ = ("cpu_s", "entry", "size", "started", "status", "token")
 
     def __init__(self) -> None:
         self.started = time.perf_counter()
@@ -46,7 +49,6 @@ class Note:
         self.entry: ModelEntry | None = None
         self.token = ""
         self.cpu_s = 0.0
-        self.rows = 0
 
 
 class App:
@@ -93,6 +95,7 @@ class App:
         self.metrics = Metrics(pool.figures)
         self.is_stopping = False
         self._site = site_of(self)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the start and stop of the server."""
@@ -103,30 +106,71 @@ class App:
         self.metrics.in_flight.inc()
         try:
             path: str = scope["path"]
-            if path.endswith("/infer") and path.startswith("/v2/models/") and scope["method"] == "POST":
+            if _is_prediction(path, scope):
                 await self._infer(path, scope, receive, send, note)
             else:
                 await self._other(scope, receive, send, note)
         finally:
-            self.metrics.in_flight.dec()
-            self._tell(scope, note)
+            self.tell(scope, note)
 
     # Predictions
 
-    async def _infer(self, path: str, scope: Scope, receive: Receive, send: Send, note: Note) -> None:
+    def take(self, scope: Scope, body: bytearray, respond: Callable[[Response], None]) -> bool:
+        """Answer a request for a prediction that is there in whole, without a task.
+
+        Parameters
+        ----------
+        scope : mapping
+            As ASGI has it.
+        body : bytearray
+            Belongs to the application from here on, if it takes the request.
+        respond : callable
+            Takes the response, after this has returned.
+
+        Returns
+        -------
+        bool
+            False for what has to wait for something besides a worker, or is no such request: `__call__` answers that.
+        """
+        path: str = scope["path"]
+        if not _is_prediction(path, scope):
+            return False
+        headers = dict(scope["headers"])
+        if b"content-encoding" in headers:
+            return False
         try:
-            status, headers, body = await self._answer(path, dict(scope["headers"]), receive, note)
+            grant = self.access.grant(headers)
+            entry = self.access.find(grant, *_model_in(path))
+        except KeepfitError:
+            return False
+        if entry.state != "READY":
+            return False
+        note = Note()
+        note.token, note.entry = grant.key, entry
+        waiting = _Waiting(self, scope, headers, note, entry, respond)
+        self.metrics.in_flight.inc()
+        try:
+            waiting.request = read_request(body, _json_bytes(headers), self.limits)
+            self.pool.submit(entry.key, waiting.request.call, waiting)
+        except Exception as error:  # the border: whatever goes wrong has an answer
+            waiting.set_exception(error)
+        return True
+
+    async def _infer(self, path: str, scope: Scope, receive: Receive, send: Send, note: Note) -> None:
+        headers = dict(scope["headers"])
+        try:
+            response = await self._answer(path, headers, receive, note)
         except ClientGoneError:
             note.status = _CLIENT_GONE
             return
         except Exception as error:  # the border: whatever goes wrong has an answer
-            status, headers, body = error_response(error)
+            response = error_response(error)
+        status, found, body = response
         note.status, note.size = status, len(body)
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.start", "status": status, "headers": [*found, length_of(body)]})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, path: str, headers: MutableMapping[bytes, bytes], receive: Receive, note: Note) -> Response:
+    async def _answer(self, path: str, headers: dict[bytes, bytes], receive: Receive, note: Note) -> Response:
         grant = self.access.grant(headers)
         note.token = grant.key
         name, version = _model_in(path)
@@ -135,18 +179,24 @@ class App:
         request = read_request(body, _json_bytes(headers), self.limits)
         entry = note.entry = await self.access.ready(grant, name, version)  # the one in service now
         answer = await self.pool.infer(entry.key, request.call)
-        note.cpu_s, note.rows = answer.cpu_s, answer.batch_rows
+        response = self.response(entry, request, answer, note)
+        accept = headers.get(b"accept-encoding")
+        return response if accept is None else await _compressed(response, accept)
+
+    def response(self, entry: ModelEntry, request: Request, answer: Answer, note: Note) -> Response:
+        """What a client is told of an answer, not compressed."""
+        note.cpu_s = answer.cpu_s
         classes = entry.signature.classes if entry.signature is not None else ()
         body, json_bytes = write_response(entry.name, entry.version, request, answer, classes, self.limits)
-        found: Headers = [JSON]
-        if json_bytes is not None:
-            found = [BINARY, (_HEADER_LENGTH, b"%d" % json_bytes)]
-        accept = headers.get(b"accept-encoding")
-        if accept is not None:
-            body, encoding = await compressed(body, accept)
-            if encoding is not None:
-                found += [_VARY, (b"content-encoding", encoding.encode())]
-        return 200, found, body
+        if json_bytes is None:
+            return 200, [JSON], body
+        return 200, [BINARY, (_HEADER_LENGTH, b"%d" % json_bytes)], body
+
+    def keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have something done in a task of its own."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # Everything else
 
@@ -164,7 +214,9 @@ class App:
         except ClientGoneError:
             note.status = _CLIENT_GONE
 
-    def _tell(self, scope: Scope, note: Note) -> None:
+    def tell(self, scope: Scope, note: Note) -> None:
+        """Count a request that is over, and write its line in the log."""
+        self.metrics.in_flight.dec()
         duration_s = time.perf_counter() - note.started
         self.metrics.count(note.status)
         entry = note.entry
@@ -188,6 +240,68 @@ class App:
         if entry is not None:
             fields |= {"model": entry.name, "version": entry.version, "worker_cpu_ms": round(note.cpu_s * 1e3, 3)}
         access_log.write(fields)
+
+
+class _Waiting:
+    """Who waits for an answer without a task: what the pool says goes to the client at once. A `Reply`."""
+
+    __slots__ = ("_app", "_entry", "_headers", "_is_done", "_note", "_respond", "_scope", "request")
+
+    request: Request
+
+    def __init__(
+        self,
+        app: App,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        note: Note,
+        entry: ModelEntry,
+        respond: Callable[[Response], None],
+    ) -> None:
+        self._app, self._scope, self._headers = app, scope, headers
+        self._note, self._entry, self._respond = note, entry, respond
+        self._is_done = False
+
+    def done(self) -> bool:
+        return self._is_done
+
+    def set_result(self, answer: Answer, /) -> None:
+        self._is_done = True
+        try:
+            response = self._app.response(self._entry, self.request, answer, self._note)
+        except Exception as error:  # the border: whatever goes wrong has an answer
+            response = error_response(error)
+        accept = self._headers.get(b"accept-encoding")
+        if accept is None or not is_worth_compressing(response[2]):
+            self.respond(response)
+        else:
+            self._app.keep(self._respond_compressed(response, accept))
+
+    def set_exception(self, error: Exception, /) -> None:
+        self._is_done = True
+        # Not at once: the pool may be in the middle of it, or a connection with thousands of requests.
+        asyncio.get_running_loop().call_soon(self.respond, error_response(error))
+
+    async def _respond_compressed(self, response: Response, accept: bytes) -> None:
+        self.respond(await _compressed(response, accept))
+
+    def respond(self, response: Response) -> None:
+        """Give the client its response, and note that the request is over."""
+        self._note.status, self._note.size = response[0], len(response[2])
+        self._respond(response)
+        self._app.tell(self._scope, self._note)
+
+
+async def _compressed(response: Response, accept: bytes) -> Response:
+    status, headers, body = response
+    body, encoding = await compressed(body, accept)
+    if encoding is not None:
+        headers = [*headers, _VARY, (b"content-encoding", encoding.encode())]
+    return status, headers, body
+
+
+def _is_prediction(path: str, scope: Scope) -> bool:
+    return path.endswith("/infer") and path.startswith("/v2/models/") and bool(scope["method"] == "POST")
 
 
 def _model_in(path: str) -> tuple[str, str | None]:

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from keepfit.serve.errors import OverloadedError, RequestError
 from keepfit.serve.limits import HttpLimits
 
-__all__ = ["Bodies", "ClientGoneError", "Receive", "compressed", "encoding_for", "inflate"]
+__all__ = ["Bodies", "ClientGoneError", "Receive", "compressed", "encoding_for", "inflate", "is_worth_compressing"]
 
 Receive: TypeAlias = "Callable[[], Awaitable[MutableMapping[str, Any]]]"
 
@@ -195,9 +195,14 @@ def encoding_for(accept: bytes) -> str | None:
     return best if found.get(best, anything) > 0 else None
 
 
+def is_worth_compressing(body: bytes) -> bool:
+    """Whether a body is so long that it may be sent compressed."""
+    return len(body) >= _WORTH_COMPRESSING_BYTES
+
+
 async def compressed(body: bytes, accept: bytes) -> tuple[bytes, str | None]:
     """A body as the client likes it, and how it is encoded; as it is where that would save next to nothing."""
-    if len(body) < _WORTH_COMPRESSING_BYTES or len(accept) > 256:
+    if not is_worth_compressing(body) or len(accept) > 256:
         return body, None
     encoding = encoding_for(accept)
     if encoding is None:

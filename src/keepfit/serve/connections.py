@@ -2,20 +2,28 @@
 
 Given to uvicorn as ``http=``: `bounded` makes the protocol class for a table of limits. It closes connections that send
 too slowly or too long headers, and turns away those beyond a number.
+
+It also spares short requests for predictions what costs more than they do: a task, and ASGI's messages. Such a request
+is handed to the application when it is there in whole (`App.take`), and its response is written at once. What the
+application does not take goes the way of uvicorn.
 """
 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
+from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from keepfit.serve.limits import HttpLimits
+from keepfit.serve.responses import Response, length_of
 
 __all__ = ["BoundedConnection", "bounded"]
 
 _LOOK_S = 1.0
 _DRAIN_S = 10.0
+_SHORT_BYTES = 1 << 15  # less than what uvicorn stops reading at
 
 
 def _answer(status: str, message: str, more: bytes = b"") -> bytes:
@@ -37,6 +45,7 @@ class BoundedConnection(HttpToolsProtocol):
     _body_bytes = 0
     _is_arriving = True  # also before the first byte: who connects has to say something
     _timer: asyncio.TimerHandle | None = None
+    _held: tuple[RequestResponseCycle, Any] | None = None  # that waits for its body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -77,6 +86,39 @@ class BoundedConnection(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._is_arriving = False
         super().on_message_complete()
+        if self._held is not None:
+            held, self._held = self._held, None
+            self._start_asgi_task(*held)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        """Have a request answered: by uvicorn, unless it is short and the application takes it."""
+        if cycle.more_body:
+            if _is_short(cycle):
+                self._held = (cycle, app)
+                return
+        elif hasattr(app, "take") and app.take(cycle.scope, cycle.body, partial(self._respond, cycle)):
+            return
+        super()._start_asgi_task(cycle, app)
+
+    def _respond(self, cycle: RequestResponseCycle, response: Response) -> None:
+        """Write the response to a request that the application took."""
+        if cycle.disconnected:
+            return
+        status, headers, body = response
+        parts = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers, length_of(body)):
+            parts += (name, b": ", value, b"\r\n")
+        closes = (b"connection", b"close") in cycle.default_headers  # the server stops, and tells who is connected
+        if closes:
+            cycle.keep_alive = False
+        elif not cycle.keep_alive:
+            parts.append(b"connection: close\r\n")
+        parts += (b"\r\n", body)
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(b"".join(parts))
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -100,6 +142,14 @@ class BoundedConnection(HttpToolsProtocol):
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
             self.transport.write(_answer(status, message, more))
         self.transport.close()
+
+
+def _is_short(cycle: RequestResponseCycle) -> bool:
+    """Whether a request is for a prediction, and of a length that is known and small."""
+    if not cycle.scope["path"].endswith("/infer") or cycle.waiting_for_100_continue:
+        return False
+    length = dict(cycle.scope["headers"]).get(b"content-length", b"")
+    return length.isdigit() and len(length) < 6 and int(length) <= _SHORT_BYTES
 
 
 def bounded(limits: HttpLimits) -> type[BoundedConnection]:

@@ -33,7 +33,7 @@ from keepfit.serve.messages import (
     Unload,
 )
 from keepfit.serve.plausibility import is_answer, is_signature
-from keepfit.serve.queueing import Queue, Request, size_of
+from keepfit.serve.queueing import Queue, Reply, Request, size_of
 from keepfit.serve.roster import Batch, Conversion, Job, Model, Tally, Worker
 from keepfit.serve.settings import PoolSettings
 from keepfit.serve.signature import Signature
@@ -97,6 +97,7 @@ class Crew:
         self._queued = self._queued_bytes = 0
         self._conversions: deque[Conversion] = deque()
         self._generation = 0
+        self._answered: list[tuple[Request, Answer]] = []  # that are not told yet
         self._failed_starts = 0
         self._is_pausing = False
         self._mean_s = 0.0
@@ -126,7 +127,7 @@ class Crew:
         self._generation += 1
         self._wake()
 
-    def submit(self, model: Model, call: Call) -> asyncio.Future[Answer]:
+    def submit(self, model: Model, call: Call, reply: Reply) -> None:
         """Have a call answered: at once by a free worker, or in its turn.
 
         Raises
@@ -136,12 +137,12 @@ class Crew:
         now_s = self._loop.time()
         if model.barred_until_s > now_s:
             raise _barred(model, now_s)
-        request = Request(model.key, call, self._loop.create_future(), now_s)
+        request = Request(model.key, call, reply, now_s)
         worker = self._idle.pop() if self._idle else None
         if worker is not None and worker.seen == self._generation and model in worker.loaded:
             model.open_calls += 1
             self._give_batch(worker, Batch(model, [request]))
-            return request.answer
+            return
         if worker is None:
             self._check_room(size_of(call))
         model.open_calls += 1
@@ -149,7 +150,6 @@ class Crew:
         self._count_queue()
         if worker is not None:
             self._give_next(worker)
-        return request.answer
 
     def convert(self, conversion: Conversion) -> None:
         """Have a file converted; `Conversion.done` tells when it is."""
@@ -221,6 +221,10 @@ class Crew:
             self._retire(worker)
         else:
             self._give_next(worker)
+        answered, self._answered = self._answered, []
+        for request, answer in answered:  # the worker has its next job before those who wait are told
+            if request.is_wanted:
+                request.answer.set_result(answer)
 
     def on_end(self, worker: Worker) -> None:
         """A worker is gone: what it had in hand is answered, and another takes its place."""
@@ -294,8 +298,8 @@ class Crew:
         for request, item in zip(batch.requests, items, strict=True):
             if isinstance(item, Refusal):
                 _fail(request.answer, item.to_error())
-            elif request.is_wanted:
-                request.answer.set_result(item)
+            else:
+                self._answered.append((request, item))
         self._close_calls(batch.model, len(items))
         return True
 
@@ -520,9 +524,9 @@ def _barred(model: Model, now_s: float) -> UnavailableError:
     return UnavailableError(f"the model ended its worker {model.deaths} times in a row; try again in {wait_s:.0f} s")
 
 
-def _fail(future: asyncio.Future[Any], error: KeepfitError) -> None:
-    if not future.done():
-        future.set_exception(error)
+def _fail(reply: Reply | asyncio.Future[Any], error: KeepfitError) -> None:
+    if not reply.done():
+        reply.set_exception(error)
 
 
 def _opened_again(fd: int) -> int:

@@ -15,6 +15,7 @@ from keepfit.serve.crew import Crew
 from keepfit.serve.errors import RequestError, UnavailableError
 from keepfit.serve.launching import Zygote
 from keepfit.serve.messages import Answer, Call, Isolation, Spawn
+from keepfit.serve.queueing import Reply
 from keepfit.serve.roster import Conversion, Model, Tally, Worker
 from keepfit.serve.settings import PoolSettings
 from keepfit.serve.signature import Signature
@@ -173,7 +174,13 @@ class Pool:
         self._let_go(crew)
 
     async def infer(self, key: str, call: Call) -> Answer:
-        """Ask a model.
+        """Ask a model, and wait for its answer. See `submit`."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.submit(key, call, answer)
+        return await answer
+
+    def submit(self, key: str, call: Call, reply: Reply) -> None:
+        """Ask a model; the answer or the error goes to `reply`, not before this has returned.
 
         Raises
         ------
@@ -188,10 +195,9 @@ class Pool:
         self._check_open()
         model = self._model(key)
         crew = self._crew_of[key]
-        answer = crew.submit(model, call)
+        crew.submit(model, call, reply)
         if not crew.workers:
             self._admit(crew)
-        return await answer
 
     async def convert(self, fd: int, out_fd: int, *, tenant: str) -> None:
         """Make a keepfit file of a pickle or joblib file, in the tenant's jail, which ends then.

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from keepfit.serve.joining import kind_of, rows_of
 from keepfit.serve.messages import Answer, Call
 
-__all__ = ["Queue", "Request", "size_of"]
+__all__ = ["Queue", "Reply", "Request", "size_of"]
 
 _BATCH_BYTES_MAX = 1 << 22
+
+
+class Reply(Protocol):
+    """Where an answer goes. A future of asyncio is one."""
+
+    def done(self) -> bool:
+        """Whether nobody waits for it any more."""
+
+    def set_result(self, result: Answer, /) -> None:
+        """Take the answer."""
+
+    def set_exception(self, exception: Exception, /) -> None:
+        """Take the error that there is instead."""
 
 
 @dataclass(slots=True, eq=False)
@@ -24,7 +37,7 @@ class Request:
     key : str
         Of the model.
     call : Call
-    answer : Future of Answer
+    answer : Reply
     since_s : float
         When it came, by the clock of the event loop.
     kind : hashable, default=None
@@ -33,7 +46,7 @@ class Request:
 
     key: str
     call: Call
-    answer: asyncio.Future[Answer]
+    answer: Reply
     since_s: float
     kind: Hashable = None
 

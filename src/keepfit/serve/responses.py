@@ -11,7 +11,7 @@ from keepfit.serve.errors import OverloadedError, UnavailableError
 from keepfit.serve.logs import log
 from keepfit.serve.protocol import json_of
 
-__all__ = ["BINARY", "JSON", "Headers", "Response", "error_response", "json_response"]
+__all__ = ["BINARY", "JSON", "Headers", "Response", "error_response", "json_response", "length_of"]
 
 Headers: TypeAlias = "list[tuple[bytes, bytes]]"
 Response: TypeAlias = "tuple[int, Headers, bytes]"
@@ -19,6 +19,11 @@ Response: TypeAlias = "tuple[int, Headers, bytes]"
 
 JSON = (b"content-type", b"application/json")
 BINARY = (b"content-type", b"application/octet-stream")
+
+
+def length_of(body: bytes) -> tuple[bytes, bytes]:
+    """The header that tells how long a body is."""
+    return b"content-length", b"%d" % len(body)
 
 
 def json_response(value: Any) -> responses.Response:
