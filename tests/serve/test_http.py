@@ -8,6 +8,7 @@ import gzip
 import json
 import select
 import socket
+import time
 import zlib
 from datetime import UTC, datetime
 from typing import Any
@@ -278,6 +279,7 @@ def test_a_request_has_one_line_in_the_log_without_secrets(guarded: Running, pla
     with guarded.client(place.tokens["infer"]) as client:
         client.post("/v2/models/iris/infer?token=abc", json=request_of(), headers={"x-secret": "hidden-value"})
         client.get("/v2/health/live")
+    time.sleep(0.5)  # lines are written together
     lines = [one for one in guarded.lines[before:] if one["message"] == "request"]
     first = next(one for one in lines if one["path"] == "/v2/models/iris/infer")
     assert (first["method"], first["status"], first["model"], first["version"]) == ("POST", 200, "iris", "2")

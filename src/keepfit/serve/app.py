@@ -40,9 +40,10 @@ _PATH_CHARS = 200
 class Note:
     """What is known of a request when it is over, for its line in the log and for the metrics."""
 
-    __slots__ = ("cpu_s", "entry", "size", "started", "status", "token")
+    __slots__ = ("client", "cpu_s", "entry", "method", "path", "size", "started", "status", "token")
 
-    def __init__(self) -> None:
+    def __init__(self, method: str, path: str, client: tuple[str, int] | None) -> None:
+        self.method, self.path, self.client = method, path, client
         self.started = time.perf_counter()
         self.status = 500
         self.size = 0
@@ -102,40 +103,47 @@ class App:
         if scope["type"] != "http":
             await self._site(scope, receive, send)
             return
-        note = Note()
-        self.metrics.in_flight.inc()
+        path: str = scope["path"]
+        note = Note(scope["method"], path, scope.get("client"))
+        self.metrics.in_flight += 1
         try:
-            path: str = scope["path"]
-            if _is_prediction(path, scope):
+            if note.method == "POST" and path.endswith("/infer") and path.startswith("/v2/models/"):
                 await self._infer(path, scope, receive, send, note)
             else:
                 await self._other(scope, receive, send, note)
         finally:
-            self.tell(scope, note)
+            self.tell(note)
 
     # Predictions
 
-    def take(self, scope: Scope, body: bytearray, respond: Callable[[Response], None]) -> bool:
+    def take(
+        self,
+        path: str,
+        headers: dict[bytes, bytes],
+        body: bytearray,
+        respond: Callable[[Response], None],
+        client: tuple[str, int] | None,
+    ) -> bool:
         """Answer a request for a prediction that is there in whole, without a task.
 
         Parameters
         ----------
-        scope : mapping
-            As ASGI has it.
+        path : str
+            ``/v2/models/.../infer``.
+        headers : dict of bytes to bytes
+            Names in lower case.
         body : bytearray
             Belongs to the application from here on, if it takes the request.
         respond : callable
             Takes the response, after this has returned.
+        client : tuple of str and int, or None
+            Who asks.
 
         Returns
         -------
         bool
-            False for what has to wait for something besides a worker, or is no such request: `__call__` answers that.
+            False for what has to wait for something besides a worker: `__call__` answers that.
         """
-        path: str = scope["path"]
-        if not _is_prediction(path, scope):
-            return False
-        headers = dict(scope["headers"])
         if b"content-encoding" in headers:
             return False
         try:
@@ -145,10 +153,10 @@ class App:
             return False
         if entry.state != "READY":
             return False
-        note = Note()
+        note = Note("POST", path, client)
         note.token, note.entry = grant.key, entry
-        waiting = _Waiting(self, scope, headers, note, entry, respond)
-        self.metrics.in_flight.inc()
+        waiting = _Waiting(self, headers.get(b"accept-encoding"), note, entry, respond)
+        self.metrics.in_flight += 1
         try:
             waiting.request = read_request(body, _json_bytes(headers), self.limits)
             self.pool.submit(entry.key, waiting.request.call, waiting)
@@ -214,9 +222,9 @@ class App:
         except ClientGoneError:
             note.status = _CLIENT_GONE
 
-    def tell(self, scope: Scope, note: Note) -> None:
+    def tell(self, note: Note) -> None:
         """Count a request that is over, and write its line in the log."""
-        self.metrics.in_flight.dec()
+        self.metrics.in_flight -= 1
         duration_s = time.perf_counter() - note.started
         self.metrics.count(note.status)
         entry = note.entry
@@ -226,39 +234,33 @@ class App:
             )
         if access_log.stream is None:
             return
-        client = scope.get("client")
         fields: dict[str, Any] = {
-            "method": scope["method"],
-            "path": scope["path"][:_PATH_CHARS],
+            "method": note.method,
+            "path": note.path[:_PATH_CHARS],
             "status": note.status,
-            "duration_ms": round(duration_s * 1e3, 3),
+            "duration_ms": _ms(duration_s),
             "response_bytes": note.size,
-            "client": client[0] if client else "",
+            "client": note.client[0] if note.client else "",
         }
         if note.token:
             fields["token_key"] = note.token
         if entry is not None:
-            fields |= {"model": entry.name, "version": entry.version, "worker_cpu_ms": round(note.cpu_s * 1e3, 3)}
+            fields["model"], fields["version"] = entry.name, entry.version
+            fields["worker_cpu_ms"] = _ms(note.cpu_s)
         access_log.write(fields)
 
 
 class _Waiting:
     """Who waits for an answer without a task: what the pool says goes to the client at once. A `Reply`."""
 
-    __slots__ = ("_app", "_entry", "_headers", "_is_done", "_note", "_respond", "_scope", "request")
+    __slots__ = ("_accept", "_app", "_entry", "_is_done", "_note", "_respond", "request")
 
     request: Request
 
     def __init__(
-        self,
-        app: App,
-        scope: Scope,
-        headers: dict[bytes, bytes],
-        note: Note,
-        entry: ModelEntry,
-        respond: Callable[[Response], None],
+        self, app: App, accept: bytes | None, note: Note, entry: ModelEntry, respond: Callable[[Response], None]
     ) -> None:
-        self._app, self._scope, self._headers = app, scope, headers
+        self._app, self._accept = app, accept
         self._note, self._entry, self._respond = note, entry, respond
         self._is_done = False
 
@@ -271,7 +273,7 @@ class _Waiting:
             response = self._app.response(self._entry, self.request, answer, self._note)
         except Exception as error:  # the border: whatever goes wrong has an answer
             response = error_response(error)
-        accept = self._headers.get(b"accept-encoding")
+        accept = self._accept
         if accept is None or not is_worth_compressing(response[2]):
             self.respond(response)
         else:
@@ -289,7 +291,7 @@ class _Waiting:
         """Give the client its response, and note that the request is over."""
         self._note.status, self._note.size = response[0], len(response[2])
         self._respond(response)
-        self._app.tell(self._scope, self._note)
+        self._app.tell(self._note)
 
 
 async def _compressed(response: Response, accept: bytes) -> Response:
@@ -300,8 +302,8 @@ async def _compressed(response: Response, accept: bytes) -> Response:
     return status, headers, body
 
 
-def _is_prediction(path: str, scope: Scope) -> bool:
-    return path.endswith("/infer") and path.startswith("/v2/models/") and bool(scope["method"] == "POST")
+def _ms(seconds: float) -> float:
+    return round(seconds * 1e6) / 1e3  # to the microsecond; round with digits takes ten times as long
 
 
 def _model_in(path: str) -> tuple[str, str | None]:

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from keepfit.serve.limits import HttpLimits
 from keepfit.serve.responses import Response, length_of
@@ -32,6 +31,30 @@ def _answer(status: str, message: str, more: bytes = b"") -> bytes:
     return head.encode() + b"connection: close\r\n" + more + b"\r\n" + body
 
 
+class _Taken:
+    """A request that the application took: of uvicorn's cycle what its connection looks at."""
+
+    __slots__ = (
+        "body",
+        "disconnected",
+        "headers",
+        "keep_alive",
+        "message_event",
+        "response_complete",
+        "response_started",
+    )
+
+    def __init__(self, headers: dict[bytes, bytes]) -> None:
+        self.headers = headers
+        self.body = bytearray()
+        self.keep_alive = True
+        self.disconnected = self.response_started = self.response_complete = False
+        self.message_event = self
+
+    def set(self) -> None:
+        """Do nothing."""
+
+
 class BoundedConnection(HttpToolsProtocol):
     """uvicorn's connection with a bound on how long a request may take to arrive, and how long its headers may be.
 
@@ -40,20 +63,22 @@ class BoundedConnection(HttpToolsProtocol):
 
     bounds = HttpLimits()
 
-    _since = 0.0
+    _since = 0.0  # when the request in hand began, or the last one was answered
     _head_bytes = 0
     _body_bytes = 0
     _is_arriving = True  # also before the first byte: who connects has to say something
     _timer: asyncio.TimerHandle | None = None
-    _held: tuple[RequestResponseCycle, Any] | None = None  # that waits for its body
+    _taken: _Taken | None = None  # that waits for its body
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._since = self.loop.time()
+        self._take = getattr(self.app, "take", None)
+        self._look_s = min(_LOOK_S, self.timeout_keep_alive / 4)
         if len(self.connections) > self.bounds.connections:
             self._turn_away("503 Service Unavailable", "there are too many connections", b"retry-after: 1\r\n")
             return
-        self._timer = self.loop.call_later(_LOOK_S, self._look)
+        self._timer = self.loop.call_later(self._look_s, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
@@ -65,60 +90,102 @@ class BoundedConnection(HttpToolsProtocol):
             return  # what a client goes on sending after it was turned away
         super().data_received(data)
 
+    # What the parser finds. uvicorn is told of a request when it is known to be for it
+
     def on_message_begin(self) -> None:
-        super().on_message_begin()
         self._is_arriving = True
         self._since = self.loop.time()
         self._head_bytes = self._body_bytes = 0
+        self.url, self.headers, self.expect_100_continue = b"", [], False
 
     def on_url(self, url: bytes) -> None:
-        super().on_url(url)
+        self.url += url
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
         self._count(len(name) + len(value) + 4)
 
+    def on_headers_complete(self) -> None:
+        if self._is_prediction():
+            headers = dict(self.headers)
+            if _is_short(headers):
+                self._taken = _Taken(headers)
+                return
+        self._tell_uvicorn()
+
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        super().on_body(body)
+        if self._taken is not None:
+            self._taken.body += body
+        else:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._is_arriving = False
-        super().on_message_complete()
-        if self._held is not None:
-            held, self._held = self._held, None
-            self._start_asgi_task(*held)
-
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        """Have a request answered: by uvicorn, unless it is short and the application takes it."""
-        if cycle.more_body:
-            if _is_short(cycle):
-                self._held = (cycle, app)
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            path, respond = self.url.decode("ascii"), partial(self._respond, taken)
+            if self._take is not None and self._take(path, taken.headers, taken.body, respond, self.client):
+                taken.keep_alive = self.parser.should_keep_alive()
+                self.cycle = taken  # type: ignore[assignment]
                 return
-        elif hasattr(app, "take") and app.take(cycle.scope, cycle.body, partial(self._respond, cycle)):
-            return
-        super()._start_asgi_task(cycle, app)
+            self._tell_uvicorn()
+            super().on_body(bytes(taken.body))
+        super().on_message_complete()
 
-    def _respond(self, cycle: RequestResponseCycle, response: Response) -> None:
+    def _is_prediction(self) -> bool:
+        """Whether a request is one that may be taken, by all but its length."""
+        url = self.url
+        return (
+            url.endswith(b"/infer")
+            and url.startswith(b"/v2/models/")
+            and not self.expect_100_continue
+            and (self.cycle is None or self.cycle.response_complete)
+            and self.parser.get_method() == b"POST"
+            and not self.parser.should_upgrade()
+            and url.isascii()
+            and not any(mark in url for mark in b"%?#")
+        )
+
+    def _tell_uvicorn(self) -> None:
+        """Tell uvicorn of a request whose headers are there."""
+        url, headers, expect_100_continue = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expect_100_continue
+        self.headers += headers  # the list that is in its scope
+        super().on_headers_complete()
+
+    def _respond(self, taken: _Taken, response: Response) -> None:
         """Write the response to a request that the application took."""
-        if cycle.disconnected:
+        if taken.disconnected:
             return
         status, headers, body = response
+        default_headers = self.server_state.default_headers
         parts = [STATUS_LINE[status]]
-        for name, value in (*cycle.default_headers, *headers, length_of(body)):
+        for name, value in (*default_headers, *headers, length_of(body)):
             parts += (name, b": ", value, b"\r\n")
-        closes = (b"connection", b"close") in cycle.default_headers  # the server stops, and tells who is connected
-        if closes:
-            cycle.keep_alive = False
-        elif not cycle.keep_alive:
+        if (b"connection", b"close") in default_headers:  # the server stops, and tells who is connected
+            taken.keep_alive = False
+        elif not taken.keep_alive:
             parts.append(b"connection: close\r\n")
         parts += (b"\r\n", body)
-        cycle.response_started = cycle.response_complete = True
+        taken.response_started = taken.response_complete = True
         self.transport.write(b"".join(parts))
-        if not cycle.keep_alive:
+        if not taken.keep_alive:
             self.transport.close()
         self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """Go on to the next request, or be idle. For that uvicorn has a timer; here `_look` sees to it."""
+        if self.pipeline:
+            super().on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._since = self.loop.time()
+        self.flow.resume_reading()
+
+    # Bounds
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -131,12 +198,14 @@ class BoundedConnection(HttpToolsProtocol):
         passed = self.loop.time() - self._since
         bounds = self.bounds
         is_answered = self.cycle is not None and self.cycle.response_complete
-        if self._is_arriving and passed > bounds.receive_timeout_s + self._body_bytes / bounds.receive_bytes_per_s:
+        if not self._is_arriving and is_answered and passed > self.timeout_keep_alive:
+            self.transport.close()
+        elif self._is_arriving and passed > bounds.receive_timeout_s + self._body_bytes / bounds.receive_bytes_per_s:
             self._turn_away("408 Request Timeout", "the request came too slowly")
         elif self._is_arriving and is_answered and self._body_bytes and passed > _DRAIN_S:
             self.transport.close()  # it was refused while it came, and still goes on
         else:
-            self._timer = self.loop.call_later(_LOOK_S, self._look)
+            self._timer = self.loop.call_later(self._look_s, self._look)
 
     def _turn_away(self, status: str, message: str, more: bytes = b"") -> None:
         if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
@@ -144,12 +213,11 @@ class BoundedConnection(HttpToolsProtocol):
         self.transport.close()
 
 
-def _is_short(cycle: RequestResponseCycle) -> bool:
-    """Whether a request is for a prediction, and of a length that is known and small."""
-    if not cycle.scope["path"].endswith("/infer") or cycle.waiting_for_100_continue:
-        return False
-    length = dict(cycle.scope["headers"]).get(b"content-length", b"")
-    return length.isdigit() and len(length) < 6 and int(length) <= _SHORT_BYTES
+def _is_short(headers: dict[bytes, bytes]) -> bool:
+    """Whether a body is of a length that is known and small."""
+    length = headers.get(b"content-length", b"")
+    is_known = length.isdigit() and len(length) < 6 and b"transfer-encoding" not in headers
+    return is_known and int(length) <= _SHORT_BYTES
 
 
 def bounded(limits: HttpLimits) -> type[BoundedConnection]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sys
 import time
@@ -16,6 +17,9 @@ log = logging.getLogger("keepfit.serve")
 """What the server says of itself."""
 
 _OF_EVERY_RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+_FLUSH_S = 0.1
+_ACCESS = '"level":"info","logger":"keepfit.serve.access","message":"request",'
 
 _encoder = msgspec.json.Encoder(enc_hook=str)
 
@@ -47,6 +51,8 @@ class JsonFormatter(logging.Formatter):
 class AccessLog:
     """One line a request, of the same form. Not by way of `logging`, which takes longer than all else in a request.
 
+    Lines of a tenth of a second are written together: a write for each would be a tenth of what a request costs.
+
     Attributes
     ----------
     stream : text file or None
@@ -55,14 +61,28 @@ class AccessLog:
 
     def __init__(self) -> None:
         self.stream: TextIO | None = None
+        self._lines: list[str] = []
+        self._second, self._date = 0, ""
 
     def write(self, fields: dict[str, Any]) -> None:
-        """Write a line, if there is a stream."""
+        """Write a line soon, if there is a stream. Called on an event loop."""
         if self.stream is None:
             return
-        head = {"time": _time(time.time()), "level": "info", "logger": "keepfit.serve.access", "message": "request"}
-        self.stream.write(f"{_encoder.encode(head | fields).decode()}\n")
-        self.stream.flush()
+        milliseconds = time.time_ns() // 1_000_000
+        second = milliseconds // 1000
+        if second != self._second:
+            self._second, self._date = second, _time(second)[:19]
+        rest = _encoder.encode(fields).decode()[1:]
+        self._lines.append(f'{{"time":"{self._date}.{milliseconds % 1000:03d}+00:00",{_ACCESS}{rest}\n')
+        if len(self._lines) == 1:
+            asyncio.get_running_loop().call_later(_FLUSH_S, self.flush)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        lines, self._lines = self._lines, []
+        if self.stream is not None and lines:
+            self.stream.write("".join(lines))
+            self.stream.flush()
 
 
 access_log = AccessLog()

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from keepfit.errors import KeepfitError, ServeError
+from keepfit.serve.logs import access_log
 from keepfit.serve.pool import Pool, PoolSettings
 from keepfit.serve.repository import Repository
 from keepfit.serve.tokens import Tokens
@@ -164,10 +165,12 @@ class Server:
             await self._serve(http, app, sock)
         finally:
             await self._pool.stop(self._settings.grace_s)
+            access_log.flush()
 
     def _on_signal(self) -> None:
         self._signals += 1
         if self._signals > 1:
+            access_log.flush()
             os._exit(130)  # the workers see their sockets close, and end
         self._stopping.set()
 
