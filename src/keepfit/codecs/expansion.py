@@ -47,7 +47,7 @@ def check_expansion(outline: Outline) -> None:
     holding = [
         (first, node, refs)
         for first, node, refs in zip(outline.firsts, nodes, outline.refs, strict=True)
-        if refs and node.array is None and node.type not in _WITHOUT_PARTS
+        if refs and node.array is None and node.type not in _WITHOUT_PARTS and not node.type.startswith(_RANDOM)
     ]
     if _most_parts_of_trees(holding) <= limit:
         return
@@ -70,7 +70,8 @@ _RINGS = frozenset(
         "sklearn.utils._metadata_requests.MethodMetadataRequest",
     }
 )  # fmt: skip
-#: What refers to arrays and dtypes only; so does whatever has an array itself.
+#: What refers to arrays, dtypes and plain values only; so does whatever has an array itself.
+_RANDOM = "numpy.random."
 _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
 
 

@@ -53,6 +53,12 @@ def check_nesting(outline: Outline) -> None:
         if node.type not in _NESTED:
             continue
         depth = 1
+        if (
+            len(refs) > 1
+            and max(refs) < firsts[number]
+            and bisect_right(firsts, max(refs)) == bisect_right(firsts, min(refs))
+        ):
+            refs = refs[:1]  # all belong to one node before this one, as the trees of a stage of boosting do
         for index in refs:
             target = bisect_right(firsts, index) - 1
             if target < number:

@@ -15,7 +15,7 @@ from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
 from keepfit.errors import InvalidStateError, VersionError
 from keepfit.graph import Node
 
-__all__ = ["CODECS", "LEAF", "check_children"]
+__all__ = ["CODECS", "LEAF", "bunches", "check_children"]
 
 LEAF = -1  # sklearn.tree._tree.TREE_LEAF
 
@@ -47,7 +47,7 @@ class _Tree(Codec):
             raise InvalidStateError("a tree has no negative number of features")
         nodes, values = _Nodes(all_nodes, context), _Arrays(all_values)
         trees: list[Any] = []
-        for first, last in _bunches(nodes.lengths):  # a bunch is checked and copied while it is in the cache
+        for first, last in bunches(nodes.lengths):  # a bunch is checked and copied while it is in the cache
             pieces, whole = nodes.take(first, last)
             _check_trees(features[first:last], depths[first:last], whole, np.array(nodes.lengths[first:last]))
             trees += _made([*(column[first:last] for column in others), pieces, values.take(first, last)[0]])
@@ -178,7 +178,7 @@ def _check_kinds(arrays: list[NDArray[Any]]) -> None:
         raise InvalidStateError("the nodes of a tree are a row of records")
 
 
-def _bunches(lengths: list[int]) -> Iterator[tuple[int, int]]:
+def bunches(lengths: list[int]) -> Iterator[tuple[int, int]]:
     """The numbers of the first of some trees, and of the one after them, that have few enough nodes together."""
     ends = np.cumsum(lengths)
     first = start = 0

@@ -6,6 +6,7 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 from __future__ import annotations
 
 from itertools import chain
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
 from keepfit.codecs.codec import class_name
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
-from keepfit.codecs.trees import check_children
+from keepfit.codecs.trees import bunches, check_children
 from keepfit.errors import VersionError
 
 __all__ = ["CHECKS"]
@@ -66,44 +67,43 @@ def _check_model(state: State, dims: Dims) -> None:
     if any(class_name(cls) != _PREDICTOR for cls in set(map(type, members))):
         refuse("histogram boosting is made of its own trees")
     trees = [predictor.__dict__ for predictor in members]
-    if not all("nodes" in tree for tree in trees):
-        refuse("histogram boosting is made of its own trees")
-    for start in range(0, len(trees), _TREES_TOGETHER):
-        _check_trees(trees[start : start + _TREES_TOGETHER], is_categorical)
+    nodes = list(map(itemgetter("nodes"), trees))
+    _check_kinds(nodes)
+    for first, last in bunches(list(map(len, nodes))):
+        _check_trees(trees[first:last], nodes[first:last], is_categorical)
     if state["_preprocessor"] is not None:
         _check_preprocessor(state["_preprocessor"].__dict__, state, dims["F"])
 
 
-#: Trees are checked so many at a time: numpy's cost per call is shared, and the copy stays small.
-_TREES_TOGETHER = 64
-
-
-def _check_trees(trees: list[dict[str, Any]], is_categorical: Any) -> None:
-    """Raise unless the nodes of each of these are one tree on features that are there."""
+def _check_kinds(parts: list[Any]) -> None:
     dtype = predictor_record_dtype()
-    parts = [tree["nodes"] for tree in trees]
     for found in {id(part.dtype): part.dtype for part in parts}.values():
         if found != dtype:
             fields = ", ".join(found.names or ())
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
-    raw = np.dtype((np.void, dtype.itemsize))  # concatenating structured arrays would pack their dtype anew
-    nodes = np.concatenate([part.view(raw) for part in parts]).view(dtype)
-    counts = np.array(list(map(len, parts)))
-    if not counts.all():
+    if not all(map(len, parts)):
         refuse("a tree has at least one node")
-    is_inner = nodes["is_leaf"] == 0
-    inner = np.flatnonzero(is_inner)
-    check_children(inner, nodes["left"][inner], nodes["right"][inner], counts)
+
+
+def _check_trees(trees: list[dict[str, Any]], parts: list[Any], is_categorical: Any) -> None:
+    """Raise unless the nodes of each of these are one tree on features that are there."""
+    # Joined as octets: concatenating structured arrays goes field by field, and would pack their dtype anew.
+    whole: list[Any] = [part if part.flags.c_contiguous else np.ascontiguousarray(part) for part in parts]
+    nodes = np.frombuffer(bytearray().join(whole), predictor_record_dtype())
+    counts = np.array(list(map(len, parts)))
+    inner = np.flatnonzero(nodes["is_leaf"] == 0)
+    splits = nodes.take(inner)
+    check_children(inner, splits["left"], splits["right"], counts)
     if not inner.size:
         return
-    feature = nodes["feature_idx"][inner]
+    feature = splits["feature_idx"]
     if feature.min() < 0 or feature.max() >= len(is_categorical):
         refuse("a tree splits on a feature it does not have")
-    by_category = np.flatnonzero(is_inner & (nodes["is_categorical"] != 0))
+    by_category = np.flatnonzero(splits["is_categorical"])
     if by_category.size:
-        listed = np.repeat([len(tree["raw_left_cat_bitsets"]) for tree in trees], counts)[by_category]
-        of_categories = is_categorical[nodes["feature_idx"][by_category]]
-        if not of_categories.all() or (nodes["bitset_idx"][by_category] >= listed).any():
+        listed = np.repeat([len(tree["raw_left_cat_bitsets"]) for tree in trees], counts)[inner[by_category]]
+        of_categories = is_categorical[feature[by_category]]
+        if not of_categories.all() or (splits["bitset_idx"][by_category] >= listed).any():
             refuse("a tree splits by categories that it does not list, or on a feature that has none")
 
 
