@@ -30,10 +30,13 @@ from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from sklearn.kernel_approximation import AdditiveChi2Sampler, PolynomialCountSketch
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge, SGDClassifier
+from sklearn.naive_bayes import CategoricalNB, GaussianNB
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
+    MaxAbsScaler,
+    MinMaxScaler,
     MultiLabelBinarizer,
     Normalizer,
     OneHotEncoder,
@@ -414,6 +417,35 @@ def test_damage_that_compiled_code_would_follow_is_refused(name: str) -> None:
     codecs.decode(codecs.encode(model))
     spoil(model)
     assert_refused(model, InvalidStateError)
+
+
+@pytest.mark.parametrize(
+    ("model", "count", "spoil"),
+    [
+        (GaussianNB(), "class_count_", np.int64),
+        (CategoricalNB(), "category_count_", lambda counts: [each.astype(np.int64) for each in counts]),
+        (MinMaxScaler(), "n_samples_seen_", lambda count: np.array([count, 0])),
+        (MaxAbsScaler(), "n_samples_seen_", lambda count: np.array([count, 0])),
+    ],
+    ids=str,
+)
+def test_what_is_counted_in_place_cannot_be_the_labels_of_another_model(
+    model: Any, count: str, spoil: Callable[[Any], Any]
+) -> None:
+    fitted(model, POSITIVE.round(), labels)
+    setattr(model, count, spoil(getattr(model, count)))
+    assert_refused(model, InvalidStateError)
+
+
+@pytest.mark.parametrize("scalers", [1, 9])
+def test_samples_are_counted_in_an_array_of_a_scalers_own(scalers: int) -> None:
+    counts = np.array([5, 5, 5, 5])
+    model: dict[str, Any] = {str(n): fitted(StandardScaler(with_mean=False, with_std=False), X) for n in range(scalers)}
+    for scaler in model.values():
+        scaler.n_samples_seen_ = counts
+    loaded = codecs.decode(codecs.encode({**model, "labels": counts}))
+    loaded["0"].partial_fit(X)
+    assert loaded["labels"].tolist() == [5] * 4
 
 
 @pytest.mark.parametrize("cls", [FeatureHasher, HashingVectorizer])

@@ -293,6 +293,22 @@ def test_a_crafted_sparse_array_is_refused(kind: str, edit: Callable[[Graph], No
         codecs.decode(graph)
 
 
+@pytest.mark.parametrize("kind", ["csr", "csc", "coo"])
+@pytest.mark.parametrize("is_other", [False, True])
+def test_entries_are_not_places_of_entries_which_scaling_would_move(kind: str, is_other: bool) -> None:
+    first, second = (sp.coo_array(np.arange(1, 5, dtype=np.int32).reshape(2, 2)).asformat(kind) for _ in range(2))
+    graph = codecs.encode([first, second])
+    nodes = [node for node in graph.nodes if kind in node.type]
+    place = nodes[not is_other].state["coords" if kind == "coo" else "indices"]
+    nodes[1].state["data"] = graph.node_of(place).items[1] if kind == "coo" else place
+    with pytest.raises(InvalidStateError, match="places of entries as well"):
+        codecs.decode(graph)
+    giver = first if is_other else second
+    second.data = giver.coords[1] if kind == "coo" else giver.indices
+    with pytest.raises(UnsupportedError, match="places of entries as well"):
+        codecs.encode([first, second])
+
+
 def test_rows_named_columns_are_refused_where_they_do_not_fit() -> None:
     graph = codecs.encode(sp.csr_array(np.ones((2, 5))))
     graph.nodes[-1].type = "scipy.sparse.csc_array"

@@ -10,6 +10,7 @@ from importlib.resources import files
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
@@ -260,6 +261,21 @@ class _BisectingCodec(EstimatorCodec):
         return {**state, "_kmeans_single": bisecting_step(state.get("algorithm"), state.get("n_clusters"))}
 
 
+class _CountingCodec(EstimatorCodec):
+    """``StandardScaler``, which counts samples in place: in an array of its own, not the labels of another model."""
+
+    def build_group(self, group: Node, context: Building) -> list[Any]:
+        scalers = super().build_group(group, context)
+        for scaler in scalers:
+            scaler.__dict__ = self._usable(scaler.__dict__, context)
+        return scalers
+
+    def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
+        state = super()._usable(state, context)
+        counts = state.get("n_samples_seen_")
+        return {**state, "n_samples_seen_": counts.copy()} if isinstance(counts, np.ndarray) else state
+
+
 class _ElsewhereCodec(EstimatorCodec):
     """A class that other releases of scikit-learn have, and the running one has not."""
 
@@ -278,7 +294,10 @@ class _ElsewhereCodec(EstimatorCodec):
         raise VersionError(self._message)
 
 
-_SPECIAL: dict[str, type[EstimatorCodec]] = {"sklearn.cluster.BisectingKMeans": _BisectingCodec}
+_SPECIAL: dict[str, type[EstimatorCodec]] = {
+    "sklearn.cluster.BisectingKMeans": _BisectingCodec,
+    "sklearn.preprocessing.StandardScaler": _CountingCodec,
+}
 
 
 def _broken_constraint(cls: type, state: dict[str, Any]) -> str:

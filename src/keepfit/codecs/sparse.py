@@ -43,6 +43,7 @@ class _Sparse(Codec):
             node.state["maxprint"] = obj.maxprint
         try:
             self._check(node)
+            _check_apart(node, context.shared)
         except (InvalidStateError, TypeError, ValueError) as error:
             raise UnsupportedError(f"this {self._name} is damaged ({error}); make it anew and keep that") from error
         return node
@@ -55,6 +56,7 @@ class _Sparse(Codec):
         if type(maxprint) is not int or not 0 <= maxprint < 2**31:
             raise InvalidStateError(f"the maxprint of a {node.type} is a number of entries")
         self._check(node, context)
+        _check_apart(node, context.memo)
         shape = node.state["shape"]
         made = seam.empty_sparse(self._class_name, len(shape))
         if made is None:
@@ -314,6 +316,20 @@ def _check_compressed(
     climbs = once(context, ("climbs", id(indptr)), lambda: bool((indptr[1:] >= indptr[:-1]).all()))
     if indptr[0] != 0 or not climbs or indptr[-1] > count:
         raise InvalidStateError("the index pointer of a sparse array does not climb from 0 to the number of entries")
+
+
+def _check_apart(node: Node, memo: dict[Any, Any]) -> None:
+    """Refuse entries that are the places of entries, here or in another array: to scale them would move those away."""
+    state = node.state
+    places = [*state.get("coords", ()), *(state[name] for name in ("indices", "indptr") if name in state)]
+    if not places:
+        return
+    all_entries = memo.setdefault("entries of sparse arrays", set())
+    all_places = memo.setdefault("places of sparse arrays", set())
+    all_entries.add(id(state["data"]))
+    all_places.update(map(id, places))
+    if not all_entries.isdisjoint(all_places):
+        raise InvalidStateError("the entries of a sparse array are the places of entries as well")
 
 
 def _check_unique(coords: tuple[Any, ...]) -> bool:

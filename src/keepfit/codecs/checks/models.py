@@ -109,6 +109,15 @@ _PLS = """
     x_weights_!      f[F,K]
     _n_features_out  =K
 """
+#: What `partial_fit` counts in place. Integers could be the labels or columns of another model in the file.
+_COUNTED = """
+    class_count_     f[_]
+    feature_count_   f[_,_]
+    category_count_  list(f[_,_])
+"""
+_RANGE = """
+    n_samples_seen_  0..
+"""
 _RBM = """
     components_!         f[K,F]
     n_features_in_       =F
@@ -202,5 +211,7 @@ CHECKS = {
     **_checks("mixture", "GaussianMixture BayesianGaussianMixture", _MIXTURE),
     **_checks("gaussian_process", "GaussianProcessRegressor", _PROCESS),
     **_checks("random_projection", "GaussianRandomProjection SparseRandomProjection", _PROJECTION),
+    **_checks("naive_bayes", "BernoulliNB CategoricalNB ComplementNB GaussianNB MultinomialNB", _COUNTED),
+    **_checks("preprocessing", "MaxAbsScaler MinMaxScaler", _RANGE),
     **_checks("cross_decomposition", "CCA PLSCanonical PLSRegression PLSSVD", _PLS),
 }
