@@ -20,7 +20,7 @@ from typing import Any
 
 import joblib
 import pytest
-from served import ROOT, Load, Served, all_below, command, is_alive, serving, wait_for
+from served import ROOT, Load, Served, all_below, command, infer_body, is_alive, serving, wait_for
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
@@ -243,6 +243,26 @@ def test_a_folder_and_a_file_are_served_without_a_store(tmp_path: Path) -> None:
         (tmp_path / "models" / "one.safetensors").write_bytes(b"no model")
         time.sleep(0.5)
         assert server.predict("one", [ROW])[1]["outputs"][0]["data"] == [9]
+
+
+def test_idle_connections_are_closed_and_all_requests_are_in_the_log(tmp_path: Path) -> None:
+    keepfit.dump(constant(1), tmp_path / "one.safetensors")
+    with serving(tmp_path / "one.safetensors", "--keep-alive", "0.6") as server:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)) as connection:
+            for path, body in (("/v2/models/one/infer", json.dumps(infer_body([ROW]))), ("/v2", None)):
+                for _ in range(3):
+                    connection.request("POST" if body else "GET", path, body)
+                    assert json.loads(connection.getresponse().read())
+                    time.sleep(0.3)
+                assert connection.sock is not None  # it was not closed between requests
+                started = time.monotonic()
+                assert connection.sock.recv(1) == b""
+                assert time.monotonic() - started < 3.0
+                connection.close()
+        assert server.predict("one", [ROW])[0] == 200
+        assert server.stop() == 0
+    paths = [json.loads(line).get("path") for line in server.log]
+    assert [paths.count(path) for path in ("/v2/models/one/infer", "/v2")] == [4, 3]
 
 
 def test_it_serves_https(tmp_path: Path) -> None:

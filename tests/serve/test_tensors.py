@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keepfit.serve.errors import RequestError
-from keepfit.serve.tensors import DATATYPES, Tensor, from_array, to_array
+from keepfit.serve.tensors import DATATYPES, Tensor, from_array, to_array, to_list
 
 
 @pytest.mark.parametrize("datatype", DATATYPES)
@@ -17,6 +17,26 @@ def test_every_datatype_comes_back_as_it_was(datatype: str) -> None:
     back = to_array(tensor)
     assert back.dtype == array.dtype
     assert np.array_equal(back, array)
+
+
+@pytest.mark.parametrize("datatype", DATATYPES)
+@pytest.mark.parametrize("rows", [0, 1, 600])
+def test_elements_are_the_numbers_that_numpy_gives(datatype: str, rows: int) -> None:
+    dtype = DATATYPES[datatype]
+    if dtype.kind == "b":
+        ends = [False, True]
+    else:
+        bounds = np.finfo(dtype) if dtype.kind == "f" else np.iinfo(dtype)
+        ends = [bounds.min, bounds.max]
+    array = np.array([ends] * rows, dtype=dtype).reshape(rows, 2)
+    found = to_list(from_array("x", array))
+    assert found == array.ravel().tolist()
+    assert [type(one) for one in found] == [type(one) for one in array.ravel().tolist()]
+
+
+def test_what_is_no_number_in_json_keeps_its_place() -> None:
+    array = np.array([np.nan, np.inf, -0.0, 5e-324])
+    assert np.array(to_list(from_array("x", array))).tobytes() == array.tobytes()
 
 
 def test_arrays_in_any_order_and_byte_order_are_sent_in_c_order_little_endian() -> None:
@@ -49,5 +69,6 @@ def test_what_the_protocol_has_no_datatype_for_is_refused() -> None:
     ],
 )
 def test_data_that_does_not_fit_its_shape_is_refused(tensor: Tensor, why: str) -> None:
-    with pytest.raises(RequestError, match=why):
-        to_array(tensor)
+    for read in (to_array, to_list):
+        with pytest.raises(RequestError, match=why):
+            read(tensor)

@@ -11,6 +11,7 @@ application does not take goes the way of uvicorn.
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import partial
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -22,6 +23,7 @@ __all__ = ["BoundedConnection", "bounded"]
 
 _LOOK_S = 1.0
 _DRAIN_S = 10.0
+_PREDICTION = re.compile(rb"/v2/models/[A-Za-z0-9._/-]+/infer")  # nothing in it that stands for something else
 _SHORT_BYTES = 1 << 15  # less than what uvicorn stops reading at
 
 
@@ -74,6 +76,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_made(transport)
         self._since = self.loop.time()
         self._take = getattr(self.app, "take", None)
+        self._head_bytes_max = self.bounds.header_bytes
         self._look_s = min(_LOOK_S, self.timeout_keep_alive / 4)
         if len(self.connections) > self.bounds.connections:
             self._turn_away("503 Service Unavailable", "there are too many connections", b"retry-after: 1\r\n")
@@ -100,11 +103,15 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_url(self, url: bytes) -> None:
         self.url += url
-        self._count(len(url))
+        self._head_bytes += len(url)
+        if self._head_bytes > self._head_bytes_max:
+            self._refuse_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         super().on_header(name, value)
-        self._count(len(name) + len(value) + 4)
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self._head_bytes_max:
+            self._refuse_head()
 
     def on_headers_complete(self) -> None:
         if self._is_prediction():
@@ -136,16 +143,12 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _is_prediction(self) -> bool:
         """Whether a request is one that may be taken, by all but its length."""
-        url = self.url
         return (
-            url.endswith(b"/infer")
-            and url.startswith(b"/v2/models/")
+            _PREDICTION.fullmatch(self.url) is not None
             and not self.expect_100_continue
             and (self.cycle is None or self.cycle.response_complete)
             and self.parser.get_method() == b"POST"
             and not self.parser.should_upgrade()
-            and url.isascii()
-            and not any(mark in url for mark in b"%?#")
         )
 
     def _tell_uvicorn(self) -> None:
@@ -187,9 +190,8 @@ class BoundedConnection(HttpToolsProtocol):
 
     # Bounds
 
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self.bounds.header_bytes and not self.transport.is_closing():
+    def _refuse_head(self) -> None:
+        if not self.transport.is_closing():
             self._turn_away("431 Request Header Fields Too Large", "the headers are too long")
 
     def _look(self) -> None:

@@ -263,7 +263,7 @@ class Crew:
 
     def _finish(self, worker: Worker, job: Job | None, message: ToFront) -> bool:
         """Take the answer to a job. Returns whether it is one."""
-        if isinstance(job, Batch) and isinstance(message, Answers | Refusal):
+        if isinstance(job, Batch) and isinstance(message, (Answers, Refusal)):
             items = message.items if isinstance(message, Answers) else (message,) * len(job.requests)
             return self._finish_batch(worker, job, items)
         if isinstance(job, Model) and isinstance(message, Loaded):

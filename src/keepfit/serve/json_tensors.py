@@ -7,6 +7,7 @@ and numbers go straight from text into an array. ``null`` stands for NaN among f
 from __future__ import annotations
 
 import math
+import struct
 from functools import lru_cache
 from itertools import chain
 from typing import Annotated, Any
@@ -20,6 +21,7 @@ from keepfit.serve.tensors import DATATYPES, Tensor, from_array
 __all__ = ["tensor_of_json"]
 
 _WHITE = b" \t\r\n"
+_FEW = 1000
 
 
 def tensor_of_json(name: str, datatype: str, shape: tuple[int, ...], data: msgspec.Raw) -> Tensor:
@@ -133,7 +135,17 @@ def _flattened(name: str, elements: list[Any], shape: tuple[int, ...]) -> list[A
     return elements
 
 
+@lru_cache(maxsize=_FEW + 1)
+def _doubles(count: int) -> struct.Struct:
+    return struct.Struct(f"<{count}d")
+
+
 def _packed(name: str, datatype: str, elements: list[Any]) -> bytes:
+    if datatype == "FP64" and len(elements) <= _FEW:
+        try:
+            return _doubles(len(elements)).pack(*elements)  # a fraction of what making an array takes
+        except struct.error:
+            pass  # there is a null
     dtype = DATATYPES[datatype]
     try:
         if dtype.itemsize < 8 and dtype.kind == "f":

@@ -17,7 +17,7 @@ from keepfit.serve.errors import RequestError
 from keepfit.serve.json_tensors import tensor_of_json
 from keepfit.serve.limits import HttpLimits
 from keepfit.serve.messages import Answer, Call
-from keepfit.serve.tensors import Tensor, from_array, to_array
+from keepfit.serve.tensors import Tensor, from_array, to_array, to_list
 
 __all__ = ["Request", "check_answer", "classification", "json_of", "read_request", "size_of", "write_response"]
 
@@ -250,8 +250,7 @@ def write_response(
         else:
             chars += size_of(tensor)
             check_answer(chars, limits)
-            data = to_array(tensor).ravel().tolist()
-            outputs.append(_Output(tensor.name, tensor.datatype, tensor.shape, None, data))
+            outputs.append(_Output(tensor.name, tensor.datatype, tensor.shape, None, to_list(tensor)))
     head = _encoder.encode(_Response(name, version, outputs, request.id))
     if not tails:
         return head, None

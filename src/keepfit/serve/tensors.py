@@ -18,7 +18,7 @@ import numpy as np
 
 from keepfit.serve.errors import RequestError
 
-__all__ = ["DATATYPES", "Tensor", "datatype_of", "from_array", "to_array"]
+__all__ = ["DATATYPES", "Tensor", "datatype_of", "from_array", "to_array", "to_list"]
 
 DATATYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 else:
     _Data = bytes  # msgspec encodes either, and decodes to bytes, which NumPy gets aligned
 
+#: The same for `struct`.
+_CODES = dict(zip(DATATYPES, "?BHIQbhiqefd", strict=True))
+_FEW = 1000
 _OF_DTYPE = {dtype.str: name for name, dtype in DATATYPES.items()}
 _LENGTH = struct.Struct("<I")
 _DIMENSIONS_MAX = 32
@@ -108,6 +111,21 @@ def to_array(tensor: Tensor) -> np.ndarray[Any, Any]:
             f"{tensor.datatype} takes {count * dtype.itemsize}"
         )
     return np.frombuffer(tensor.data, dtype=dtype).reshape(tensor.shape)
+
+
+def to_list(tensor: Tensor) -> list[Any]:
+    """All elements in C order, as Python's own numbers and texts.
+
+    Raises
+    ------
+    RequestError
+        As for `to_array`.
+    """
+    count, code = math.prod(tensor.shape), _CODES.get(tensor.datatype)
+    if code is not None and count <= _FEW and len(tensor.data) == count * DATATYPES[tensor.datatype].itemsize:
+        return list(struct.unpack(f"<{count}{code}", tensor.data))  # a fraction of what making an array takes
+    found: list[Any] = to_array(tensor).ravel().tolist()
+    return found
 
 
 def from_array(name: str, array: np.ndarray[Any, Any]) -> Tensor:

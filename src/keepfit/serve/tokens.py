@@ -13,6 +13,7 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from keepfit.errors import ServeError
@@ -156,7 +157,12 @@ class Tokens:
         same = hmac.compare_digest(_digest_of(secret), _NO_DIGEST if known is None else known.digest)
         if known is None or not same or not is_good(known):
             return None
-        return Grant(key, Role(known.role), known.tenant)
+        return _grant_of(key, known.role, known.tenant)
+
+
+@lru_cache(maxsize=1024)
+def _grant_of(key: str, role: str, tenant: str | None) -> Grant:
+    return Grant(key, Role(role), tenant)
 
 
 def is_good(token: TokenInfo) -> bool:
