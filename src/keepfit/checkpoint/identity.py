@@ -60,7 +60,8 @@ class Identities:
         self._evaluation = evaluation
         self._contents = Contents()
         self._estimators: dict[Any, bytes | NoIdentityError] = {}
-        self._random: dict[tuple[bytes, int], bool] = {}
+        self._drawing: dict[bytes, bool] = {}  # by the digest of an estimator
+        self._random: dict[tuple[int, int], bool] = {}  # by the ids of a candidate and a splitter
         self._candidates: dict[int, bytes] = {}
         self._occurrences = occurrences
         self._here: Counter[bytes] = Counter()
@@ -163,11 +164,12 @@ class Identities:
         return known
 
     def _draws(self, arguments: Mapping[str, Any], estimator: bytes) -> bool:
-        key = (estimator, id(arguments.get("parameters")))
-        known = self._random.get(key)
-        if known is None:
-            known = self._random[key] = sklearn_seam.draws_at_random(arguments)
-        return known
+        if estimator not in self._drawing:
+            self._drawing[estimator] = sklearn_seam.draws(arguments["estimator"])
+        key = (id(arguments.get("parameters")), id(arguments.get("cv")))
+        if key not in self._random:
+            self._random[key] = sklearn_seam.draws_at_random(arguments)
+        return self._drawing[estimator] or self._random[key]
 
 
 def _outline(obj: Any) -> Any:

@@ -18,6 +18,7 @@ __all__ = [
     "is_repeatable",
     "is_stock_scorer",
     "may_share",
+    "passes",
     "working_steps",
 ]
 
@@ -62,12 +63,13 @@ def working_steps(candidate: Any) -> list[Any] | None:
         steps = [step for _, step in candidate.steps]
     except (TypeError, ValueError):  # not a list of pairs: the fit will tell
         return None
-    if not steps or _passes(steps[-1]) or not all(_passes(step) or hasattr(step, "get_params") for step in steps):
+    if not steps or passes(steps[-1]) or not all(passes(step) or hasattr(step, "get_params") for step in steps):
         return None
-    return [step for step in steps if not _passes(step)]
+    return [step for step in steps if not passes(step)]
 
 
-def _passes(step: Any) -> bool:
+def passes(step: Any) -> bool:
+    """Whether a step of a pipeline hands its input on."""
     return step is None or (isinstance(step, str) and step == "passthrough")
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "candidate_text",
     "configuration",
     "default_score",
+    "draws",
     "draws_at_random",
     "evaluation_of",
     "for_comparison",
@@ -227,14 +228,15 @@ def label_of(evaluation: Evaluation, tasks: Sequence[Mapping[str, Any]]) -> str:
 
 
 def draws_at_random(arguments: Mapping[str, Any]) -> bool:
-    """Whether a task draws from the global random state, so that doing it twice is meant to give two results."""
+    """Whether the candidate and the splitter of a task draw from the global random state, so that doing it twice is
+    meant to give two results."""
     parameters = arguments.get("parameters") or {}
-    holders = [arguments["estimator"], arguments.get("cv"), *parameters.values()]
     named = any(name.endswith("random_state") and value is None for name, value in parameters.items())
-    return named or any(_draws(holder) for holder in holders)
+    return named or any(map(draws, (arguments.get("cv"), *parameters.values())))
 
 
-def _draws(holder: Any) -> bool:
+def draws(holder: Any) -> bool:
+    """Whether an object, or an estimator inside it, draws from the global random state."""
     if isinstance(holder, type) or not hasattr(holder, "get_params"):
         return getattr(holder, "random_state", 0) is None
     try:

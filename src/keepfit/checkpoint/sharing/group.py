@@ -23,6 +23,7 @@ from keepfit.checkpoint.sharing.case import Answers, Case, Plain, Refused, attac
 from keepfit.checkpoint.sharing.checking import Trust, difference
 from keepfit.checkpoint.sharing.memory import Recall, quietly
 from keepfit.checkpoint.sharing.split_seam import Split, goes_well, in_place_of
+from keepfit.checkpoint.sharing_seam import passes
 from keepfit.checkpoint.warned import Warned, call
 
 __all__ = ["Arrival", "Group", "Level", "Member", "evaluate_group", "unfitted"]
@@ -156,6 +157,7 @@ class _Evaluation:
         self._fits = [_Slot() for _ in range(depth)]
         self._states = [_Slot() for _ in range(depth)]
         self._split = Split()
+        self._names: tuple[str, ...] = ()  # of the steps that were fitted last by a pipeline itself
         self._fit_s = 0.0  # of this task: its share of what is shared, without what it spent making that
 
     def results(self) -> Iterator[Arrival]:
@@ -231,8 +233,13 @@ class _Evaluation:
         """Fit an estimator by its class's own `fit`, with what is there already."""
         last = estimator
         steps = getattr(estimator, "steps", None)
+        if steps is not None and not params and self._has_all_before_last(member, steps):
+            X = self._put_steps(estimator, X)
+            self._take(member, len(member.levels) - 1, steps[-1][1], X, *y or (None,))
+            return
         with contextlib.ExitStack() as stack:
             if steps is not None:
+                self._names = tuple(name for name, _ in steps)
                 last = steps[-1][1]
                 stack.callback(setattr, estimator, "memory", estimator.memory)
                 estimator.memory = _Memory(self, member)
@@ -244,6 +251,35 @@ class _Evaluation:
                 stack.callback(last.__dict__.pop, "fit", None)
                 last.fit = _Last(self, member, at, last)
             type(estimator).fit(estimator, X, *y, **params)
+
+    def _has_all_before_last(self, member: Member, steps: list[tuple[str, Any]]) -> bool:
+        """Whether a pipeline differs from the one before in its last step alone, which is shared: there is nothing left
+        to do for its own `fit`. But a scorer of the user's own is given one that was fitted by that."""
+        *before, last = member.levels
+        at_hand = all(
+            slot.name == level.state and slot.value is not None
+            for slot, level in zip(self._states, before, strict=False)
+        )
+        return bool(
+            self._group.remembers
+            and last.is_last
+            and before
+            and at_hand
+            and self._names == tuple(name for name, _ in steps)
+        )
+
+    def _put_steps(self, pipeline: Any, X: Any) -> Any:
+        """Give a pipeline its fitted steps but the last; returns what they make of the input."""
+        slots = iter(self._states)
+        steps = list(pipeline.steps)
+        for number, (name, step) in enumerate(steps[:-1]):
+            if not passes(step):
+                slot = next(slots)
+                self._share(slot, slot.name)
+                X, fitted = slot.value
+                steps[number] = (name, fitted)
+        pipeline.steps = steps
+        return X
 
     def _take(self, member: Member, at: int, target: Any, X: Any, *y: Any, **params: Any) -> None:
         """Let a step be what its own fit would make it."""

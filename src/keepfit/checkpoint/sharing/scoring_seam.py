@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from keepfit.checkpoint.sharing.case import Plain
+from keepfit.checkpoint.sharing_seam import passes
 from keepfit.checkpoint.sklearn_seam import default_score
 
 __all__ = ["Accuracy"]
@@ -51,7 +52,7 @@ class Accuracy:
         if not self._applies or params or not self._are_few(y):
             return None
         try:
-            found = estimator.predict(X)
+            found = _predicted(estimator, X)
             few = _ROWS_PER_CLASS * len(estimator.classes_) <= len(y)
         except Exception:  # the scorer tells it as it does
             raise Plain from None
@@ -67,6 +68,18 @@ class Accuracy:
         few = few and 0 < _ROWS_PER_CLASS * len(np.unique(y)) <= len(y)
         self._labels.append((y, few))
         return few
+
+
+def _predicted(estimator: Any, X: Any) -> Any:
+    """What it predicts, without a pipeline's asking whether it is fitted."""
+    from sklearn.pipeline import Pipeline
+
+    if type(estimator) is not Pipeline:
+        return estimator.predict(X)
+    for _, step in estimator.steps[:-1]:
+        if not passes(step):
+            X = step.transform(X)
+    return estimator.steps[-1][1].predict(X)
 
 
 def _is_accuracy(scorer: Any, estimator: Any) -> bool:
