@@ -230,6 +230,8 @@ def _checks(members: Sequence[Member], checked: set[int]) -> dict[int, bool]:
 
 def _steps(estimator: Any, parameters: Mapping[str, Any]) -> tuple[_Step, ...]:
     """The leading steps of a candidate that may be shared; none if nothing may."""
+    if not sharing_seam.has_steps(estimator) and _case_name(estimator) not in CASES:
+        return ()
     candidate = sharing_seam.candidate_of(estimator, parameters)
     steps = None if candidate is None else sharing_seam.working_steps(candidate)
     if not steps:
@@ -248,7 +250,7 @@ def _steps(estimator: Any, parameters: Mapping[str, Any]) -> tuple[_Step, ...]:
 
 
 def _step(estimator: Any) -> _Step:
-    case = CASES.get(f"{type(estimator).__module__}.{type(estimator).__qualname__}")
+    case = CASES.get(_case_name(estimator))
     if case is not None and not (sharing_seam.is_repeatable(estimator) and case.admits(estimator)):
         case = None
     contents = sharing_seam.contents(estimator)
@@ -257,3 +259,7 @@ def _step(estimator: Any) -> _Step:
     kind, values, *settings = contents
     rest = tuple(pair for pair in values if pair[0] not in case.parameters)
     return _Step(estimator, case, (kind, rest, *settings, case.kind(estimator)), contents)
+
+
+def _case_name(estimator: Any) -> str:
+    return f"{type(estimator).__module__}.{type(estimator).__qualname__}"

@@ -15,6 +15,7 @@ import numpy as np
 __all__ = [
     "candidate_of",
     "contents",
+    "has_steps",
     "is_repeatable",
     "is_stock_scorer",
     "may_share",
@@ -49,13 +50,18 @@ def candidate_of(estimator: Any, parameters: Mapping[str, Any]) -> Any:
         return None
 
 
-def working_steps(candidate: Any) -> list[Any] | None:
-    """The steps of a pipeline, or the estimator itself; None if its steps cannot be told apart."""
+def has_steps(estimator: Any) -> bool:
+    """Whether an estimator is a pipeline, whose steps can be told apart."""
     from sklearn.pipeline import Pipeline
 
+    return type(estimator) is Pipeline
+
+
+def working_steps(candidate: Any) -> list[Any] | None:
+    """The steps of a pipeline, or the estimator itself; None if its steps cannot be told apart."""
     if getattr(candidate, "_skl_callbacks", None):
         return None
-    if type(candidate) is not Pipeline:
+    if not has_steps(candidate):
         return [candidate]
     if candidate.memory is not None or candidate.verbose or getattr(candidate, "transform_input", None) is not None:
         return None
