@@ -211,6 +211,19 @@ def test_every_stated_exception_is_needed() -> None:
     assert {*LARGE_FUNCTIONS, *MANY_PARAMETERS} <= functions.keys()
 
 
+# The tests
+
+
+def test_rooms_of_tests_can_be_run_in_one_call() -> None:
+    """Modules of tests are found by their names alone: two of one name would be one, and so would two conftests."""
+    files = sorted((ROOT / "tests").rglob("*.py"))
+    names = [path.name for path in files if path.name != "conftest.py"]
+    assert len(set(names)) == len(names)
+    for path in files:
+        modules = {node.module for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)}
+        assert "conftest" not in modules, path
+
+
 # The face
 
 

@@ -1,35 +1,26 @@
-"""The battery of estimators lies one folder up."""
+"""Places, servers and pools that many tests share. The battery of estimators lies one folder up."""
 
 import asyncio
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from dataclasses import dataclass
-from typing import Any
+from http_rig import Place, models, running
+from pools import SETTINGS, Shared, pids, until
 
-
-@dataclass
-class Place:
-    """A store with models to serve, and tokens for it by role."""
-
-    path: Path
-    models: dict[str, Any]
-    tokens: dict[str, str]
+import keepfit
+from keepfit.serve.pool import Pool, PoolSettings
+from keepfit.serve.tokens import Role, Tokens
+from keepfit.store import Quota, Store
 
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
-    from http_rig import models
-
-    import keepfit
-    from keepfit.serve.tokens import Role, Tokens
-    from keepfit.store import Quota, Store
-
     folder = tmp_path_factory.mktemp("served")
     found = models()
     with Store(folder / "state.db") as store:
@@ -53,8 +44,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
 @pytest.fixture(scope="session")
 def server(place: Place) -> Iterator[Any]:
     """A server without tokens."""
-    from http_rig import running
-
     with running(place.path) as found:
         yield found
 
@@ -62,15 +51,8 @@ def server(place: Place) -> Iterator[Any]:
 @pytest.fixture(scope="session")
 def guarded(place: Place) -> Iterator[Any]:
     """A server with tokens."""
-    from http_rig import running
-
     with running(place.path, "--tokens") as found:
         yield found
-
-
-from pools import SETTINGS, Shared, pids, until  # noqa: E402
-
-from keepfit.serve.pool import Pool, PoolSettings  # noqa: E402
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,15 @@ SERVER = Path(__file__).with_name("http_server.py")
 
 
 @dataclass
+class Place:
+    """A store with models to serve, and tokens for it by role."""
+
+    path: Path
+    models: dict[str, Any]
+    tokens: dict[str, str]
+
+
+@dataclass
 class Running:
     """A server in a process of its own. `lines` is what it wrote to its log so far."""
 

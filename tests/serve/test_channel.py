@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from keepfit.serve.channel import Channel
-from keepfit.serve.crew import signature_in
 from keepfit.serve.messages import Answer, Answers, Loaded, Ready, Refusal, ToFront, Unload, frame
+from keepfit.serve.plausibility import signature_in
 from keepfit.serve.tensors import Tensor
 
 

@@ -11,18 +11,19 @@ import socket
 import time
 import zlib
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from conftest import Place
-from http_rig import Running
+from http_rig import Place, Running, running
 
 import keepfit
 from keepfit.serve.repository import ModelEntry
 from keepfit.serve.routes_pages import _described
 from keepfit.serve.signature import Signature
+from keepfit.store import Store
 
 ROWS = [[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]
 
@@ -243,7 +244,7 @@ def test_the_page_s_models_have_their_signature_and_metadata(server: Running) ->
     with server.client() as client:
         found = {
             one["name"]: one
-            for one in client.get("/api/models").json()
+            for one in client.get("/api/models").json()["models"]
             if one["version"] != "1" or one["name"] != "iris"
         }
     people = found["people"]
@@ -251,6 +252,57 @@ def test_the_page_s_models_have_their_signature_and_metadata(server: Running) ->
     assert people["metadata"] == {"metrics": {"accuracy": 0.9}}
     assert people["metrics"] == {"accuracy": 0.9}
     assert "columntransformer__age__with_mean" in people["parameters"]
+
+
+def test_lists_of_models_are_told_in_parts(tmp_path: Path) -> None:
+    from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+    with Store(tmp_path / "state.db") as store:
+        for number in range(25):
+            store.save(f"m{number:02}", StandardScaler().fit([[0.0]]), metadata={"note": "x" * 500_000 * (number == 3)})
+        store.save("versions", StandardScaler().fit([[0.0]]))
+        store.save("versions", MinMaxScaler().fit([[0.0]]))
+        store.set_alias("versions", "old", 1)
+    names = [*(f"m{number:02}" for number in range(25)), "versions", "versions"]
+    with running(tmp_path / "state.db") as server, server.client() as client:
+
+        def told(query: str) -> tuple[list[str], int, int | None]:
+            found = client.get(f"/api/models?{query}").json()
+            return [one["name"] for one in found["models"]], found["total"], found["next"]
+
+        assert told("") == (names, 27, None)
+        assert told("limit=10") == (names[:10], 27, 10)
+        assert told("limit=10&offset=20") == (names[20:], 27, None)
+        assert told("offset=27") == ([], 27, None)
+        assert told("match=M1&limit=4") == (names[10:14], 10, 4)
+        assert told("match=StandardScaler") == (names[:25], 25, None)
+        assert told("match=nothing") == ([], 0, None)
+        assert told("match=MinMax") == (["versions"] * 2, 2, None)  # by its newest, with all
+        assert client.get("/api/models?match=MinMax&limit=1").json()["models"][0]["version"] == "2"
+        index = client.post("/v2/repository/index?offset=20&limit=3").json()
+        assert [one["name"] for one in index] == names[20:23]
+        assert len(client.post("/v2/repository/index").json()) == 27
+        assert len(client.get("/v2/models/stats?limit=5").json()["model_stats"]) == 5
+        for wrong in ("limit=0", "limit=1001", "limit=x", "offset=-1", "offset=9999999999", "limit=", "limit=%C2%B2"):
+            for method, path in (("GET", "/api/models"), ("POST", "/v2/repository/index"), ("GET", "/v2/models/stats")):
+                answer = client.request(method, f"{path}?{wrong}")
+                assert (answer.status_code, "has to be a number" in answer.json()["error"]) == (400, True)
+
+
+def test_one_part_of_the_list_of_models_is_not_longer_than_some_megabytes(tmp_path: Path) -> None:
+    from sklearn.preprocessing import StandardScaler
+
+    with Store(tmp_path / "state.db") as store:
+        for number in range(12):
+            store.save(f"m{number:02}", StandardScaler().fit([[0.0]]), metadata={"note": "x" * 900_000})
+    with running(tmp_path / "state.db") as server, server.client() as client:
+        found, offset = [], 0
+        while offset is not None:
+            answer = client.get(f"/api/models?offset={offset}")
+            assert len(answer.content) < 6 << 20
+            found += [one["name"] for one in answer.json()["models"]]
+            offset = answer.json()["next"]
+        assert found == [f"m{number:02}" for number in range(12)]
 
 
 @pytest.mark.parametrize("part", ["metadata", "parameters"])

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from conftest import Place
-from http_rig import Running, running
+from http_rig import Place, Running, running
 
 MiB = 1 << 20
 GOOD = json.dumps(

@@ -8,8 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Place
-from http_rig import Running, running
+from http_rig import Place, Running, running
 
 from keepfit.serve.openapi import openapi
 

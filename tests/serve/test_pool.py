@@ -35,10 +35,10 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 import keepfit
 from keepfit.errors import FormatError, InvalidStateError, KeepfitError, UntrustedError
-from keepfit.serve.crew import _opened_again
 from keepfit.serve.errors import OverloadedError, RequestError
 from keepfit.serve.messages import Call
 from keepfit.serve.pool import Pool
+from keepfit.serve.roster import opened_again
 from keepfit.serve.tensors import Tensor
 
 TENANTS = [None, "alice"]
@@ -185,7 +185,7 @@ def test_a_model_that_takes_too_much_memory_for_a_jail_is_refused(shared: Shared
 
 def test_a_worker_cannot_write_to_the_file_of_a_model() -> None:
     with tempfile.TemporaryFile() as file:  # open for writing
-        fd = _opened_again(file.fileno())
+        fd = opened_again(file.fileno())
         with pytest.raises(OSError, match="Bad file descriptor"):
             os.write(fd, b"change")
         os.lseek(fd, 5, os.SEEK_SET)

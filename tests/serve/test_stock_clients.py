@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import Place
-from http_rig import Running, running
+from http_rig import Place, Running, running
 
 import keepfit
 

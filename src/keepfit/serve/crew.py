@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import errno
-import fcntl
 import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import msgspec
-
 from keepfit.errors import KeepfitError
 from keepfit.serve.errors import OverloadedError, UnavailableError
 from keepfit.serve.messages import (
-    NO_MESSAGE,
     SIGNATURE_BYTES_MAX,
     Answer,
     Answers,
@@ -32,13 +26,12 @@ from keepfit.serve.messages import (
     ToFront,
     Unload,
 )
-from keepfit.serve.plausibility import is_answer, is_signature
+from keepfit.serve.plausibility import are_answers, signature_in
 from keepfit.serve.queueing import Queue, Reply, Request, size_of
-from keepfit.serve.roster import Batch, Conversion, Job, Model, Tally, Worker
+from keepfit.serve.roster import Batch, Conversion, Job, Model, Tally, Worker, opened_again
 from keepfit.serve.settings import PoolSettings
-from keepfit.serve.signature import Signature
 
-__all__ = ["Crew", "signature_in"]
+__all__ = ["Crew"]
 
 _START_S = 30.0
 _DEATHS_MAX = 3  # in a row, until a model is barred
@@ -289,7 +282,7 @@ class Crew:
         items = tuple(items)
         if len(items) != len(batch.requests):
             return False
-        if self.is_jailed and not _are_answers(items, batch):
+        if self.is_jailed and not are_answers(items, batch):
             return False
         batch.model.deaths = 0
         self._mean_s += _MEAN_WEIGHT * (self._loop.time() - worker.since_s - self._mean_s)
@@ -383,7 +376,7 @@ class Crew:
 
     def _give_conversion(self, worker: Worker, conversion: Conversion) -> None:
         try:
-            fd = _opened_again(conversion.fd)
+            fd = opened_again(conversion.fd)
         except OSError as error:
             _fail(conversion.done, UnavailableError(f"the file cannot be opened again: {error.strerror}"))
             self._give_next(worker)
@@ -393,7 +386,7 @@ class Crew:
 
     def _give_load(self, worker: Worker, model: Model) -> None:
         try:
-            fd = _opened_again(model.fd)
+            fd = opened_again(model.fd)
         except OSError as error:
             refusal = Refusal.of(UnavailableError(f"its file cannot be opened again: {error.strerror}"))
             self._finish(worker, model, refusal)
@@ -495,24 +488,6 @@ class Crew:
         self._queued, self._queued_bytes = len(self._queue), self._queue.size_bytes
 
 
-def signature_in(message: Loaded) -> Signature | None:
-    """The signature that a worker tells; None if it is none, or no model could have it."""
-    try:
-        found = msgspec.msgpack.decode(message.signature, type=Signature)
-    except NO_MESSAGE:
-        return None
-    return found if is_signature(found) else None
-
-
-def _are_answers(items: tuple[Answer | Refusal, ...], batch: Batch) -> bool:
-    signature = batch.model.signature
-    assert signature is not None  # it has been tried
-    return all(
-        isinstance(item, Refusal) or is_answer(item, request.call, signature)
-        for request, item in zip(batch.requests, items, strict=True)
-    )
-
-
 def _told_of(job: Job | None) -> dict[str, str]:
     """What the log is told of what a worker had in hand."""
     model = job.model if isinstance(job, Batch) else job
@@ -527,18 +502,3 @@ def _barred(model: Model, now_s: float) -> UnavailableError:
 def _fail(reply: Reply | asyncio.Future[Any], error: KeepfitError) -> None:
     if not reply.done():
         reply.set_exception(error)
-
-
-def _opened_again(fd: int) -> int:
-    """A descriptor of the same file, with a position of its own and for reading only: a jail may not change a file.
-
-    Raises
-    ------
-    OSError
-        If it was open for writing, and cannot be opened again.
-    """
-    with contextlib.suppress(OSError):
-        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
-    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
-        raise OSError(errno.EACCES, "it is open for writing")
-    return os.dup(fd)  # no Linux, or a file that only its opener may open

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 import keepfit
+from keepfit.serve.paging import LIMIT_MAX
 from keepfit.serve.tensors import DATATYPES
 
 __all__ = ["openapi", "page"]
@@ -130,6 +131,12 @@ def _schemas() -> dict[str, Any]:
             }
         ),
         "Described": _object("name version state reason aliases created_at digest", name=_TEXT, version=_TEXT),
+        "Models": _object(
+            "models total next",
+            models=_list(_reference("Described")),
+            total={"description": "How many there are in all parts.", **_WHOLE},
+            next=_or_null({"description": "The offset of the next part; null where there is none.", **_WHOLE}),
+        ),
         "Record": {"description": "An object with a value for each column; a list of numbers; a text."},
         "Prediction": {"type": "object"},
     }
@@ -146,6 +153,15 @@ _VERSION = _path("version", "A version, or an alias of one.", "1")
 
 def _query(name: str, what: str, schema: dict[str, Any]) -> dict[str, Any]:
     return {"name": name, "in": "query", "description": what, "schema": schema}
+
+
+def _part(default: int | None) -> tuple[dict[str, Any], ...]:
+    """The parameters that choose a part of a list."""
+    limit: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": LIMIT_MAX}
+    if default is not None:
+        limit["default"] = default
+    offset = {"type": "integer", "minimum": 0, "maximum": 2**31, "default": 0}
+    return _query("offset", "How many to leave out.", offset), _query("limit", "How many to tell at most.", limit)
 
 
 def _content(schema: str | dict[str, Any], media_type: str = "application/json") -> dict[str, Any]:
@@ -219,6 +235,7 @@ def _of_repository() -> dict[str, Any]:
                 _content(_list(_reference("Entry"))),
                 errors="400 413 415 503",
                 body=_body(_content("IndexRequest"), required=False),
+                parameters=_part(None),
             )
         },
         "/v2/repository/models/{model}": {
@@ -282,10 +299,25 @@ def _of_server() -> dict[str, Any]:
             )
         },
         "/v2/models/stats": {
-            "get": _operation("statistics", "Requests so far for all models.", _content("Statistics"))
+            "get": _operation(
+                "statistics",
+                "Requests so far for all models.",
+                _content("Statistics"),
+                errors="400",
+                parameters=_part(None),
+            )
         },
         "/api/models": {
-            "get": _operation("models", "All that is known of the models.", _content(_list(_reference("Described"))))
+            "get": _operation(
+                "models",
+                "All that is known of the models, by name, the newest version first, in parts.",
+                _content("Models"),
+                errors="400",
+                parameters=(
+                    *_part(100),
+                    _query("match", "What is in the name, or in the class of the newest version.", {"type": "string"}),
+                ),
+            )
         },
         "/metrics": {
             "get": _operation("metrics", "Figures for Prometheus.", _content({"type": "string"}, "text/plain"))

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import math
 
+import msgspec
+
 from keepfit.serve.errors import RequestError
 from keepfit.serve.joining import rows_of
-from keepfit.serve.messages import Answer, Call
+from keepfit.serve.messages import NO_MESSAGE, Answer, Call, Loaded, Refusal
+from keepfit.serve.roster import Batch
 from keepfit.serve.signature import Field, Signature
 from keepfit.serve.tensors import DATATYPES, Tensor, to_array
 
-__all__ = ["is_answer", "is_signature"]
+__all__ = ["are_answers", "signature_in"]
 
 #: Of more texts only the length is looked at; they are not read here later either, as they are too long for JSON.
 _TEXTS_MAX = 1 << 22
@@ -21,7 +24,26 @@ _CPU_MAX_S = 1e6
 _DIMENSIONS_MAX = 32
 
 
-def is_answer(answer: Answer, call: Call, signature: Signature) -> bool:
+def signature_in(message: Loaded) -> Signature | None:
+    """The signature that a worker tells; None if it is none, or no model could have it."""
+    try:
+        found = msgspec.msgpack.decode(message.signature, type=Signature)
+    except NO_MESSAGE:
+        return None
+    return found if _is_signature(found) else None
+
+
+def are_answers(items: tuple[Answer | Refusal, ...], batch: Batch) -> bool:
+    """Whether what a jail said to a batch, one for each request, may be so; a refusal always may."""
+    signature = batch.model.signature
+    assert signature is not None  # it has been tried
+    return all(
+        isinstance(item, Refusal) or _is_answer(item, request.call, signature)
+        for request, item in zip(batch.requests, items, strict=True)
+    )
+
+
+def _is_answer(answer: Answer, call: Call, signature: Signature) -> bool:
     """Whether an answer may be one to a call: the outputs that were asked for, each with a row for each row.
 
     Parameters
@@ -44,7 +66,7 @@ def is_answer(answer: Answer, call: Call, signature: Signature) -> bool:
     )
 
 
-def is_signature(signature: Signature) -> bool:
+def _is_signature(signature: Signature) -> bool:
     """Whether a model may have this signature: datatypes of the protocol, outputs to choose from."""
     names = {field.name for field in signature.outputs}
     return (

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
+import fcntl
+import os
 from dataclasses import dataclass, field
 
 from keepfit.serve.channel import Channel
@@ -10,7 +14,7 @@ from keepfit.serve.messages import Unload
 from keepfit.serve.queueing import Request
 from keepfit.serve.signature import Signature
 
-__all__ = ["Batch", "Conversion", "Job", "Model", "Tally", "Worker"]
+__all__ = ["Batch", "Conversion", "Job", "Model", "Tally", "Worker", "opened_again"]
 
 
 @dataclass
@@ -117,3 +121,18 @@ class Worker:
     failed: set[Model] = field(default_factory=set)
     seen: int = -1
     reason: str = ""
+
+
+def opened_again(fd: int) -> int:
+    """A descriptor of the same file, with a position of its own and for reading only: a jail may not change a file.
+
+    Raises
+    ------
+    OSError
+        If it was open for writing, and cannot be opened again.
+    """
+    with contextlib.suppress(OSError):
+        return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
+    if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+        raise OSError(errno.EACCES, "it is open for writing")
+    return os.dup(fd)  # no Linux, or a file that only its opener may open

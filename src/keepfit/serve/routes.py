@@ -17,6 +17,7 @@ import keepfit
 from keepfit.errors import KeepfitError
 from keepfit.serve.access import grant_of
 from keepfit.serve.errors import UnavailableError
+from keepfit.serve.paging import part_of
 from keepfit.serve.protocol import json_of
 from keepfit.serve.responses import error_response, json_response
 from keepfit.serve.routes_home import home_of
@@ -141,7 +142,7 @@ class _Protocol:
 
     async def statistics(self, request: Request) -> Response:
         entries = self._app.access.entries(grant_of(self._app, request.scope))
-        return json_response({"model_stats": [self._counted(entry) for entry in entries]})
+        return json_response({"model_stats": [self._counted(one) for one in entries[part_of(request.query_params)]]})
 
     async def model_statistics(self, request: Request) -> Response:
         return json_response({"model_stats": [self._counted(await self._entry(request))]})

@@ -13,6 +13,7 @@ from keepfit.facts import metadata_of
 from keepfit.serve.access import grant_of
 from keepfit.serve.metrics import CONTENT_TYPE
 from keepfit.serve.openapi import openapi, page
+from keepfit.serve.paging import part_of
 from keepfit.serve.protocol import json_of
 from keepfit.serve.responses import json_response
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["pages_of"]
 
+_MODELS = 100
+_BYTES_MAX = 4 << 20  # of one part; of a model with ten thousand columns there is much to tell
 _SAFE = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'",
     "x-content-type-options": "nosniff",
@@ -55,7 +58,27 @@ class _Pages:
 
     async def models(self, request: Request) -> Response:
         grant = grant_of(self._app, request.scope)
-        return json_response([_described(entry) for entry in self._app.access.entries(grant)])
+        part = part_of(request.query_params, limit=_MODELS)
+        wanted = request.query_params.get("match", "").strip().lower()
+        known = sorted(self._app.access.entries(grant), key=lambda one: (one.name, -int(one.version)))
+        newest = {entry.name: entry for entry in reversed(known)}
+        entries = [entry for entry in known if wanted in _words_of(newest[entry.name])]
+        found: list[msgspec.Raw] = []
+        size_bytes = 0
+        for entry in entries[part]:
+            described = _described(entry)
+            size_bytes += len(memoryview(described))
+            if found and size_bytes > _BYTES_MAX:
+                break
+            found.append(described)
+        end = part.start + len(found)
+        return json_response(
+            {"models": found, "total": len(entries), "next": end if found and end < len(entries) else None}
+        )
+
+
+def _words_of(entry: ModelEntry) -> str:
+    return f"{entry.name} {entry.signature.type if entry.signature is not None else ''}".lower()
 
 
 def _described(entry: ModelEntry) -> msgspec.Raw:

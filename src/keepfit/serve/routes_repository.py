@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from keepfit.serve.access import grant_of
 from keepfit.serve.errors import OverloadedError, RequestError
+from keepfit.serve.paging import part_of
 from keepfit.serve.responses import json_response
 from keepfit.serve.tokens import Grant, Role
 
@@ -66,8 +67,9 @@ class _Repository:
         wanted = _IndexRequest()
         if body.strip():
             wanted = _parsed(body, _IndexRequest)
-        entries = self._app.access.entries(grant)
-        return json_response([_line(one) for one in entries if one.state == "READY" or not wanted.ready])
+        part = part_of(request.query_params)
+        entries = [one for one in self._app.access.entries(grant) if one.state == "READY" or not wanted.ready]
+        return json_response([_line(one) for one in entries[part]])
 
     async def load(self, request: Request) -> Response:
         grant = grant_of(self._app, request.scope, Role.UPLOAD)

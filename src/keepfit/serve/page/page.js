@@ -4,8 +4,9 @@
 import { plot, sparkline } from "./plots.js";
 
 const $ = (id) => document.getElementById(id);
-const state = { token: sessionStorage.getItem("keepfit.token") ?? "", models: [], chosen: null, search: null, board: [], shown: "" };
+const state = { token: sessionStorage.getItem("keepfit.token") ?? "", models: [], most: 100, turn: 0, chosen: null, search: null, board: [], shown: "" };
 const TOO_MANY_INPUTS = 60;
+const MORE = 100;
 
 function make(tag, properties = {}, ...children) {
   const element = Object.assign(document.createElement(tag), properties);
@@ -29,25 +30,47 @@ async function ask(path, options = {}) {
 // Models
 
 async function showModels() {
-  const problem = await shown(async () => {
-    state.models = newest(await (await ask("api/models")).json());
-  });
-  const wanted = $("filter").value.trim().toLowerCase();
-  const now = JSON.stringify([state.models, wanted, problem]);
+  const wanted = $("filter").value.trim();
+  const turn = ++state.turn;
+  let found = null;
+  const problem = await shown(async () => { found = await entriesOf(wanted, state.most); });
+  if (turn !== state.turn) return; // something else is looked for by now
+  if (found) state.models = newest(found.entries);
+  const rest = found ? found.total - found.entries.length : 0;
+  const now = JSON.stringify([state.models, wanted, problem, rest]);
   if (now === state.shown) return; // nobody's click meets a row that is being replaced by its like
   state.shown = now;
-  const fitting = state.models.filter((one) => `${one.name} ${one.signature?.type ?? ""}`.toLowerCase().includes(wanted));
   const focused = document.activeElement?.dataset?.model;
-  $("model-list").replaceChildren(...fitting.map(rowOf));
+  $("model-list").replaceChildren(...state.models.map(rowOf));
+  $("more").hidden = rest === 0;
+  $("more").textContent = `Show more: ${rest.toLocaleString()} are left`;
   if (focused) document.querySelector(`[data-model="${CSS.escape(focused)}"]`)?.focus();
   if (problem) $("model-list").replaceChildren(make("li", { className: "problem", textContent: problem }));
-  else if (!fitting.length) {
-    const words = state.models.length ? "No model has that in its name or class." : "There are no models yet.";
+  else if (!state.models.length) {
+    const words = wanted ? "No model has that in its name or class." : "There are no models yet.";
     $("model-list").replaceChildren(make("li", { className: "hint", textContent: words }));
   }
   const named = decodeURIComponent(location.hash.slice(1));
   const again = state.models.find((one) => one.name === (state.chosen?.name ?? named));
   if (again && again.version !== state.chosen?.newest) choose(again, false);
+}
+
+/** Versions of models that have something in their name or class, part by part, up to a number; and how many there are. */
+async function entriesOf(match, most) {
+  const entries = [];
+  let part = { next: 0, total: 0 };
+  while (part.next !== null && entries.length < most) {
+    const query = new URLSearchParams({ match, offset: part.next, limit: Math.min(most - entries.length, 1000) });
+    part = await (await ask(`api/models?${query}`)).json();
+    entries.push(...part.models);
+  }
+  return { entries, total: part.total };
+}
+
+/** A model by its name, whether it is in the list or not. */
+async function modelNamed(name) {
+  const listed = state.models.find((one) => one.name === name);
+  return listed ?? newest((await entriesOf(name, 1000)).entries).find((one) => one.name === name);
 }
 
 /** One of each name, the newest, with all its versions. */
@@ -233,7 +256,7 @@ function upload(event) {
     $("upload-result").className = worked ? "good" : "problem";
     $("upload-result").textContent = worked ? `kept as ${answer.name}, version ${answer.version}`
       : request.status ? `not kept: ${answer.error ?? `the server answered ${request.status}`}` : "not kept: the server did not answer";
-    if (worked) showModels().then(() => choose(state.models.find((one) => one.name === answer.name) ?? state.chosen, true));
+    if (worked) showModels().then(() => modelNamed(answer.name)).then((model) => model && choose(model, true));
   };
   $("upload-result").textContent = "";
   $("upload-progress").hidden = false;
@@ -359,6 +382,10 @@ async function refresh() {
 }
 
 $("filter").addEventListener("input", showModels);
+$("more").addEventListener("click", () => {
+  state.most += MORE;
+  showModels();
+});
 $("try").addEventListener("submit", predict);
 $("try").addEventListener("input", showCurl);
 $("version").addEventListener("change", () => {
@@ -377,6 +404,13 @@ $("token-form").addEventListener("submit", (event) => {
 
 async function begin() {
   await showModels();
+  const named = decodeURIComponent(location.hash.slice(1));
+  if (named && !state.chosen) {
+    await shown(async () => {
+      const model = await modelNamed(named);
+      if (model) choose(model, false);
+    });
+  }
   await shown(async () => {
     const server = await (await ask("api/server")).json();
     $("token-form").hidden = !server.has_tokens;
