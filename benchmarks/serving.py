@@ -350,7 +350,7 @@ def peer_python(name: str) -> Path:
 # Tables
 
 
-def measure_cpu(folder: Path, given: dict[str, Path], count: int) -> dict[str, dict[str, float]]:
+def measure_cpu(folder: Path, peers: dict[str, Path | None], count: int) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     names = list(models())
 
@@ -364,9 +364,9 @@ def measure_cpu(folder: Path, given: dict[str, Path], count: int) -> dict[str, d
         all_of(server, "keepfit", count)
     with keepfit_server(folder, jailed=True) as server:
         all_of(server, "keepfit, jailed", count)
-    for peer in PEERS:
+    for peer, given in peers.items():
         try:
-            python = given.get(peer) or peer_python(peer)
+            python = given or peer_python(peer)
             if peer == "mlserver":
                 with mlserver(folder, python) as server:
                     all_of(server, peer, count // 4)
@@ -419,11 +419,13 @@ def measure_load(folder: Path, seconds: float) -> dict[str, dict[str, float]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=PYTHON")
+    parser.add_argument("--no-peers", action="store_true", help="keepfit alone")
     parser.add_argument("--requests", type=int, default=4000, help="in each round (4000)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of load for each model (10)")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "benchmarks" / "results" / "serving.json")
     chosen = parser.parse_args()
-    given = {name: Path(python) for name, _, python in (one.partition("=") for one in chosen.peer)}
+    peers: dict[str, Path | None] = {} if chosen.no_peers else dict.fromkeys(PEERS)
+    peers |= {name: Path(python) for name, _, python in (one.partition("=") for one in chosen.peer)}
     os.environ["PYTHONPATH"] = str(ROOT / "src")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -432,7 +434,7 @@ def main() -> None:
                 store.save(name, model)
                 keepfit.dump(model, folder / f"{name}.safetensors")
         found = {
-            "cpu_per_request_ms": measure_cpu(folder, given, chosen.requests),
+            "cpu_per_request_ms": measure_cpu(folder, peers, chosen.requests),
             "latency_ms": measure_latency(folder, chosen.requests),
             "load": measure_load(folder, chosen.seconds),
         }

@@ -38,6 +38,8 @@ def classifier(model: Any, method: str) -> Step | None:
         return None
 
     def votes(X: Array) -> Array:
+        if len(X) == 1:
+            return np.bincount(labels[find(X)[0]], minlength=len(classes)).astype(np.float64).reshape(1, -1)
         counted = np.zeros((len(X), len(classes)))
         rows = np.arange(len(X))
         for column in labels[find(X)].T:
