@@ -9,12 +9,13 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
+.PHONY: help demo test lint tests floor-tests sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
 .PHONY: bench-search bench-predict bench-serve ecosystem tables clean
 
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
 	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
+	@echo "make floor-tests       the tests nearest to scikit-learn, joblib and numpy on the lowest releases supported; part of make test"
 	@echo "make long              the long rigs: kill tests at 50 moments"
 	@echo "make load-test         requests for ten minutes while workers are killed, and 100 reloads under load"
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
@@ -57,7 +58,7 @@ $(VENV)/bench-ready: $(VENV)/made pyproject.toml
 demo: $(VENV)/demo-ready
 	$(BIN)/python scripts/demo.py
 
-test: lint tests sklearn-tests
+test: lint tests floor-tests sklearn-tests
 
 lint: $(VENV)/test-ready
 	$(BIN)/python -m ruff check .
@@ -68,6 +69,18 @@ lint: $(VENV)/test-ready
 tests: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 sh scripts/chromium.sh --install sh scripts/postgresql.sh --install \
 		$(BIN)/python -m pytest -n 2 -q -m "not long"
+
+# The rooms that know scikit-learn, joblib and numpy from inside, on the lowest releases of them that are supported.
+FLOOR := .venv-floor
+$(FLOOR)/ready: pyproject.toml tests/floor.txt
+	@echo "installing keepfit and the lowest releases it supports into $(FLOOR) ..."
+	@$(PYTHON) -m venv --without-pip $(FLOOR)
+	@$(PYTHON) -m pip --python $(FLOOR)/bin/python install --quiet --disable-pip-version-check -r tests/floor.txt -e .
+	@touch $@
+
+floor-tests: $(FLOOR)/ready
+	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -n 2 -q -m "not long" tests/graph tests/codecs \
+		tests/checkpoint/test_searches.py tests/checkpoint/test_sharing.py tests/serve/test_fast_paths.py
 
 sklearn-tests: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/sklearn_suites.py
@@ -138,4 +151,4 @@ tables: $(VENV)/test-ready
 	$(BIN)/python scripts/make_tables.py
 
 clean:
-	rm -rf $(VENV) $(SCANNERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FLOOR) $(SCANNERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -322,6 +322,7 @@ HOSTILE = {
 }  # fmt: skip
 
 
+@pytest.mark.filterwarnings("ignore:NumPy will stop allowing conversion of out-of-bound:DeprecationWarning")  # 1.26
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_array_is_refused(name: str) -> None:
     with pytest.raises(InvalidStateError):

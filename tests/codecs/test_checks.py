@@ -59,6 +59,8 @@ POSITIVE = np.abs(X)
 WORDS = ["one two three", "two three four", "five one"]
 COLOURS = np.array([["red", "a"], ["green", "b"], ["blue", "a"], ["red", "b"]], dtype=object)
 SPARSE = sp.csr_matrix(X)
+#: What says that a fitted SVC knows probabilities: since scikit-learn 1.9 not its parameter.
+PROBABILITY = "_effective_probability" if hasattr(fitted(SVC()), "_effective_probability") else "probability"
 
 _Spoil = Callable[[Any], Any]
 _Case = tuple[Callable[[], Any], _Spoil]
@@ -121,7 +123,7 @@ SVM: dict[str, _Case] = {
     "sparse SVC: dense where it is sparse": (on_sparse(SVC), put(_sparse=False)),
     "sparse SVC: fewer coefficients": (on_sparse(SVC), put(_dual_coef_=sp.csr_matrix((2, 60)))),
     "sparse SVC: a precomputed kernel": (on_sparse(SVC), put(kernel="precomputed")),
-    "sparse SVC: probabilities from nothing": (on_sparse(SVC), put(_effective_probability=True)),
+    "sparse SVC: probabilities from nothing": (on_sparse(SVC), put(**{PROBABILITY: True})),
     "sparse SVR: fewer support vectors": (on_sparse(SVR), put(support_vectors_=SPARSE[:1])),
     "sparse SVC: columns for rows": (on_sparse(SVC), put(support_vectors_=sp.csc_matrix(X))),
 }
@@ -427,7 +429,7 @@ def test_damage_that_compiled_code_would_follow_is_refused(name: str) -> None:
         (MinMaxScaler(), "n_samples_seen_", lambda count: np.array([count, 0])),
         (MaxAbsScaler(), "n_samples_seen_", lambda count: np.array([count, 0])),
     ],
-    ids=str,
+    ids=["GaussianNB", "CategoricalNB", "MinMaxScaler", "MaxAbsScaler"],
 )
 def test_what_is_counted_in_place_cannot_be_the_labels_of_another_model(
     model: Any, count: str, spoil: Callable[[Any], Any]

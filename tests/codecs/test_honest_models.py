@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse as sp
+import sklearn
 from sklearn import cluster, covariance, decomposition, dummy, ensemble, linear_model, mixture, neighbors, preprocessing
 from sklearn.cross_decomposition import CCA, PLSRegression
 from sklearn.feature_extraction import DictVectorizer
@@ -19,12 +20,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.random_projection import SparseRandomProjection
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier
+from sklearn.utils.fixes import parse_version
 from spoiling import X, fitted, labels, target
 
 from keepfit import codecs
 
 BINARY, POSITIVE, SPARSE = labels % 2, np.abs(X), sp.csr_matrix(X * (X > 0))
 WORDS = np.array(["a", "b", "c"], dtype=object)[labels]
+NAMED = (
+    WORDS if parse_version(sklearn.__version__) >= parse_version("1.7") else labels
+)  # 1.6 fails on words by brute force
 HOLES = np.where(np.arange(60)[:, None] % 7 == 0, np.nan, X)
 MIXED = np.c_[X[:, :2], np.arange(60) % 5, BINARY]
 FRAME = pd.DataFrame(
@@ -109,7 +114,7 @@ def searches() -> _Cases:
         {"p": np.inf},
         {"p": 1.5, "weights": "distance"},
     ):
-        yield neighbors.KNeighborsClassifier(**options), X, WORDS
+        yield neighbors.KNeighborsClassifier(**options), X, NAMED
         yield neighbors.KNeighborsClassifier(**options), X, np.c_[labels, BINARY]
         yield neighbors.RadiusNeighborsClassifier(50, outlier_label="most_frequent", **options), X, labels
     yield neighbors.KNeighborsClassifier(metric="nan_euclidean", algorithm="brute"), HOLES, labels
