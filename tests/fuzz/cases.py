@@ -17,11 +17,13 @@ import numpy as np
 from fence import fenced
 from inert import names_asked
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+from sklearn.base import BaseEstimator
 from watching import HONEST, Snapshot, watched
 
 import keepfit
 from keepfit import artifact, codecs, inspection, pickles
 from keepfit.codecs.estimators import supported_releases
+from keepfit.codecs.preloading import preload
 from keepfit.codecs.versions import DISTRIBUTIONS, running_version
 
 __all__ = ["ACCEPTED", "REFUSED", "Outcome", "changes_since_start", "prepare", "try_file"]
@@ -71,6 +73,7 @@ def _import_all() -> None:
     for package in (artifact, codecs, inspection, pickles):
         for module in walk_packages(package.__path__, f"{package.__name__}."):
             import_module(module.name)
+    preload()
     for encoding in (
         "utf-8-sig",
         "utf-16",
@@ -130,7 +133,9 @@ def _try(file: bytes, X: Any, y: Any, form: int | None) -> Outcome:
         return Outcome(REFUSED)
     except Exception as error:
         return Outcome(REFUSED, f"load raised {type(error).__name__}: {error}"[:300])
-    return Outcome(ACCEPTED, memory_errors=exercise.every_method(obj, X, y, form))
+    if isinstance(obj, BaseEstimator):
+        return Outcome(ACCEPTED, memory_errors=exercise.every_method(obj, X, y, form))
+    return Outcome(ACCEPTED, memory_errors=exercise.every_method_of_part(obj, X))
 
 
 def _converted(file: bytes) -> tuple[bytes, str]:

@@ -10,7 +10,9 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import scipy.interpolate
 import scipy.sparse
+import scipy.stats
 from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.ensemble import (
@@ -23,8 +25,9 @@ from sklearn.ensemble import (
     RandomForestClassifier,
 )
 from sklearn.linear_model import LinearRegression
+from sklearn.metrics import DistanceMetric
 from sklearn.multiclass import OneVsRestClassifier
-from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neighbors import BallTree, KDTree, KNeighborsClassifier
 from sklearn.neural_network import MLPClassifier
 from sklearn.preprocessing import OneHotEncoder
 from sklearn.svm import SVC
@@ -32,7 +35,7 @@ from sklearn.svm import SVC
 import battery
 import variants
 
-__all__ = ["every_method", "fitted", "more_fitted", "unfitted", "variants_data"]
+__all__ = ["every_method", "every_method_of_part", "fitted", "more_fitted", "parts", "unfitted", "variants_data"]
 
 #: Methods of X.
 _OF_X = (
@@ -56,6 +59,46 @@ _PROPERTIES = (
     "n_features_in_", "feature_names_in_", "infrequent_categories_", "components_", "idf_", "loss_curve_",
     "named_transformers_", "named_steps", "multilabel_", "n_classes_", "biclusters_", "probA_", "explained_variance_",
 )  # fmt: skip
+
+
+#: What sparse arrays and the small objects in models are asked.
+_OF_PARTS = (
+    "toarray", "tocsr", "tocsc", "tocoo", "todia", "tolil", "todok", "tobsr", "sum_duplicates", "sort_indices",
+    "eliminate_zeros", "prune", "max", "argmax", "diagonal", "count_nonzero", "transpose", "copy", "has_sorted_indices",
+    "check_format", "mean", "rvs", "pdf", "std", "random", "integers", "permutation", "tolist", "filled", "compressed",
+    "get_tree_stats", "get_arrays", "derivative", "antiderivative", "sort", "argsort", "cumsum", "ravel",
+)  # fmt: skip
+_OF_PARTS_AND_X = (
+    "__call__", "dot", "query", "query_radius", "kernel_density", "two_point_correlation", "pairwise", "__matmul__",
+    "__rmatmul__", "__mul__", "multiply", "pdf", "cdf", "integrate", "__imul__",
+)  # fmt: skip
+
+
+def every_method_of_part(part: Any, X: Any) -> int:
+    """Call what there is to call of a sparse array, a spline, a tree of neighbours, a generator, on X and numbers."""
+    _memory_errors.clear()
+    if not isinstance(X, np.ndarray) or X.ndim != 2:
+        X = np.arange(24.0).reshape(6, 4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name in _OF_PARTS:
+            _call(part, name)
+            _call(_attempt(lambda: copy.deepcopy(part)), name)
+        for name in _OF_PARTS_AND_X:
+            for given in (X, X.T, X[0], X[:, 0].copy(), 0.5, 3, part):
+                _call(part, name, given)
+        for name in ("query", "query_radius", "kernel_density"):
+            _call(part, name, X, 2)
+        for place in (0, -1, slice(0, 2), [0, 1]):
+            _call(part, "__getitem__", place)
+        for name in ("__add__", "__sub__", "__eq__", "__lt__", "maximum"):  # with a number they would fill all places
+            _call(part, name, _attempt(lambda: copy.copy(part)))
+        for what in (repr, str, len, np.asarray, abs, hash):
+            _attempt(lambda what=what: what(part))
+        _call(part, "sum", 0)
+        _call(part, "reshape", (1, -1))
+        _call(part, "resize", 2, 2)
+    return len(_memory_errors)
 
 
 def every_method(estimator: Any, X: Any, y: Any, form: int | None = None) -> int:
@@ -118,7 +161,7 @@ def _attempt(what: Callable[[], Any]) -> Any:
 
 def fitted(names: Collection[str] = ()) -> Iterator[tuple[str, Any, Any]]:
     """The battery's fitted estimators of these names (all where there are none), with labels and X."""
-    for name in names or battery.names():
+    for name in [name for name in names if name in _classes()] if names else battery.names():
         for number, estimator in enumerate(battery.instances(_classes()[name])):
             yield from battery.fit(f"{name}-{number}", estimator)
 
@@ -160,6 +203,37 @@ def _of_many_members() -> Iterator[Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield estimator.fit(X.round()) if target is None else estimator.fit(X, target)
+
+
+def parts() -> Iterator[tuple[str, Any]]:
+    """Objects of NumPy, SciPy and scikit-learn that models hold, and files may hold by themselves."""
+    dense = np.arange(20.0).reshape(4, 5) % 3
+    for name in ("bsr", "coo", "csc", "csr", "dia", "dok", "lil"):
+        for kind in ("array", "matrix"):
+            made = getattr(scipy.sparse, f"{name}_{kind}")(dense[:, :4])
+            yield f"{name}_{kind}", made
+            yield f"{name}_{kind}-int", made.astype(np.int32)
+    yield "coo_array-3d", scipy.sparse.coo_array(np.ones((2, 3, 2), np.int64))
+    for bits in (np.random.PCG64, np.random.Philox, np.random.SFC64, np.random.MT19937):
+        yield f"Generator-{bits.__name__}", np.random.Generator(bits(0))
+    yield "RandomState", np.random.RandomState(0)
+    X = variants_data()
+    for tree in (KDTree, BallTree):
+        yield tree.__name__, tree(X, leaf_size=3)
+    yield "BallTree-haversine", BallTree(X[:, :2], leaf_size=3, metric="haversine")
+    for metric, arguments in (("seuclidean", {"V": np.ones(4)}), ("mahalanobis", {"VI": np.eye(4)}), ("minkowski", {})):
+        yield f"DistanceMetric-{metric}", DistanceMetric.get_metric(metric, **arguments)
+    yield "BSpline", scipy.interpolate.BSpline(np.arange(9.0), np.ones((5, 2)), 3)
+    for kind in ("linear", "nearest", "previous"):
+        yield f"interp1d-{kind}", scipy.interpolate.interp1d(np.arange(5.0), np.arange(5.0) ** 2, kind=kind)
+    yield "frozen", scipy.stats.norm(loc=np.zeros(3), scale=2.0)
+    yield "MaskedArray", np.ma.masked_array(dense, dense > 1)
+    yield "records", np.zeros(3, [("a", "<i4"), ("b", ">f8"), ("c", "U3")]).view(np.recarray)
+    yield "objects", np.array([["a", None], [1.5, (1, 2)]], dtype=object)
+    yield "strings", np.array(["a", "bc"])
+    yield "dates", np.array(["2020-01-01"], "M8[s]")
+    yield "strided", np.arange(40.0).reshape(5, 8)[::2, ::-2]
+    yield "many", [np.arange(number, dtype=np.int32) for number in range(1, 20)]
 
 
 def variants_data() -> Any:

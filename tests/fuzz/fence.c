@@ -10,6 +10,8 @@
 #define PAGE 4096UL
 #define ARENA (32UL << 30) /* addresses, not memory; what is freed is not used again */
 
+#define LIVE_MAX 20000 /* each takes two mappings, of which a process may have 65,530; without any left NumPy falls over */
+
 extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 extern void __libc_free(void *);
@@ -17,6 +19,7 @@ extern void __libc_free(void *);
 static char *base, *next;
 static uint32_t *sizes; /* of the block that begins in each page */
 static volatile int is_on;
+static long live;
 
 void fence(int on)
 {
@@ -37,13 +40,14 @@ static uint32_t *size_of(const void *block) { return &sizes[(first_page(block) -
 static void *fenced(size_t size)
 {
     size_t aligned = (size + 7) & ~7UL, room = (aligned + PAGE - 1) & ~(PAGE - 1);
-    if (!is_on || !size || size > UINT32_MAX / 2)
+    if (!is_on || !size || size > UINT32_MAX / 2 || live >= LIVE_MAX)
         return NULL;
     char *start = __atomic_fetch_add(&next, room + PAGE, __ATOMIC_RELAXED);
     if (start + room + PAGE > base + ARENA || mprotect(start, room, PROT_READ | PROT_WRITE))
         return NULL; /* too many mappings, or the limit of memory: the C library's own malloc will tell */
     char *block = start + room - aligned;
     *size_of(block) = size;
+    __atomic_fetch_add(&live, 1, __ATOMIC_RELAXED);
     return block;
 }
 
@@ -54,6 +58,7 @@ void free(void *block)
         return;
     }
     int before = errno;
+    __atomic_fetch_sub(&live, 1, __ATOMIC_RELAXED);
     size_t room = (((size_t)*size_of(block) + 7) & ~7UL) + PAGE - 1;
     mmap(first_page(block), room & ~(PAGE - 1), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
     errno = before;

@@ -44,10 +44,19 @@ def subjects(names: Collection[str] = (), *, variants: bool = False) -> Iterator
         for label, estimator, X in exercise.more_fitted():
             if not names or label.partition("-")[0] in names:
                 yield subject(label, estimator, X, battery.data_for(estimator)[1])
+        for label, part in exercise.parts():
+            if not names or label.partition("-")[0] in names:
+                yield subject(f"{label}{_PART}", part, exercise.variants_data(), None)
+
+
+#: How labels of what is no estimator end.
+_PART = "-part"
 
 
 def data_of(label: str) -> tuple[Any, Any]:
     """X and y for the methods of a subject, from its label: nothing is fitted."""
+    if label.endswith(_PART):
+        return exercise.variants_data(), None
     estimator = exercise.unfitted(label.partition("-")[0])
     X, y = battery.data_for(estimator)
     return (exercise.variants_data() if "-variant" in label else X), y
