@@ -144,7 +144,8 @@ def _replay(files: list[Path]) -> int:
 
     given = {file: (file.read_bytes(), *subjects.data_of(file.name.rpartition("-")[0])) for file in files}
     names = {file.name.partition("-")[0] for file in files}
-    cases.prepare((one.file, one.X, one.y) for one in subjects.subjects(names))
+    has_parts = any("-part-" in file.name for file in files)
+    cases.prepare((one.file, one.X, one.y) for one in subjects.subjects(names, variants=has_parts))
     harmed = 0
     for file, (data, X, y) in given.items():
         harm = rig.harm_of(data, X, y)

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from datetime import timedelta, timezone
 from importlib import import_module
 from io import BytesIO
 from pkgutil import walk_packages
@@ -14,6 +15,7 @@ from typing import Any
 
 import exercise
 import numpy as np
+import pandas as pd
 from fence import fenced
 from inert import names_asked
 from joblib import Parallel, delayed, effective_n_jobs, parallel_config
@@ -66,6 +68,8 @@ def _import_all() -> None:
     with parallel_config("threading"), watched() as events:
         Parallel(-1)(delayed(len)("") for _ in range(3))
         effective_n_jobs(-1)  # asks the system how many processors there are, each time
+        odd = timezone(timedelta(microseconds=255))
+        pd.Series(pd.date_range("2020-01-01", periods=2, tz=odd)).astype(object)  # reads what UTC is
     HONEST.update(events)
     for package in (scipy, scipy.stats, scipy.special, np, keepfit):
         for name in dir(package):  # some are imported when they are first asked for

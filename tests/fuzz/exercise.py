@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.interpolate
 import scipy.sparse
 import scipy.stats
@@ -66,6 +67,9 @@ _OF_PARTS = (
     "toarray", "tocsr", "tocsc", "tocoo", "todia", "tolil", "todok", "tobsr", "sum_duplicates", "sort_indices",
     "eliminate_zeros", "prune", "max", "argmax", "diagonal", "count_nonzero", "transpose", "copy", "has_sorted_indices",
     "check_format", "mean", "rvs", "pdf", "std", "random", "integers", "permutation", "tolist", "filled", "compressed",
+    "describe", "sort_index", "sort_values", "to_numpy", "value_counts", "unique", "duplicated", "isna", "dropna",
+    "reset_index", "to_frame", "factorize", "memory_usage", "min", "rank", "mode", "nunique", "to_coo", "to_flat_index",
+    "remove_unused_levels", "infer_objects", "convert_dtypes", "stack", "to_dict", "as_ordered", "codes", "head",
     "get_tree_stats", "get_arrays", "derivative", "antiderivative", "sort", "argsort", "cumsum", "ravel",
 )  # fmt: skip
 _OF_PARTS_AND_X = (
@@ -93,9 +97,13 @@ def every_method_of_part(part: Any, X: Any) -> int:
             _call(part, "__getitem__", place)
         for name in ("__add__", "__sub__", "__eq__", "__lt__", "maximum"):  # with a number they would fill all places
             _call(part, name, _attempt(lambda: copy.copy(part)))
-        for what in (repr, str, len, np.asarray, abs, hash):
-            _attempt(lambda what=what: what(part))
+        if type(part).__module__ != "builtins":  # lists are gone through as often as they stand in one another
+            for what in (repr, str, len, np.asarray, abs, hash):
+                _attempt(lambda what=what: what(part))
         _call(part, "sum", 0)
+        _call(part, "take", [0, -1])
+        _attempt(lambda: part.astype(object))
+        _attempt(lambda: part.groupby(part.columns[-2] if hasattr(part, "columns") else part).size())
         _call(part, "reshape", (1, -1))
         _call(part, "resize", 2, 2)
     return len(_memory_errors)
@@ -233,6 +241,17 @@ def parts() -> Iterator[tuple[str, Any]]:
     yield "strings", np.array(["a", "bc"])
     yield "dates", np.array(["2020-01-01"], "M8[s]")
     yield "strided", np.arange(40.0).reshape(5, 8)[::2, ::-2]
+    frame = pd.DataFrame({"a": [1, 2, 3], "b": ["x", None, "z"], "c": pd.Categorical(["u", "v", "u"])})
+    frame["d"] = pd.array([1, None, 3], "Int64")
+    frame["e"] = pd.date_range("2020-01-01", periods=3, tz="UTC")
+    yield "DataFrame", frame
+    yield "Series", frame["c"]
+    yield "MultiIndex", pd.MultiIndex.from_product([["a", "b"], [1, 2, 3]], names=["x", "y"])
+    yield "Categorical", pd.Categorical(["a", "b", None], ordered=True)
+    yield "intervals", pd.Series(pd.interval_range(0, 5))
+    yield "periods", pd.Series(pd.period_range("2020", periods=3, freq="M"))
+    yield "sparse", pd.Series(pd.arrays.SparseArray([0, 0, 1, 2, 0]))
+    yield "by_interval", pd.Series([1.0, 2.0], index=pd.IntervalIndex.from_breaks([0, 1, 2]))
     yield "many", [np.arange(number, dtype=np.int32) for number in range(1, 20)]
 
 
