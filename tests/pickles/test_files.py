@@ -108,7 +108,7 @@ def test_npy_and_npz_are_read() -> None:
 
 def test_what_unpacks_to_far_more_than_it_is_is_refused_before_it_is_unpacked() -> None:
     data = zlib.compress(bytes(10**7))
-    limits = Limits(pickle_unpacked_free_bytes=10**5)
+    limits = Limits(unpacked_free_bytes=10**5)
     contents = pickles.read(data, limits=limits)
     assert isinstance(contents.error, FormatError)
     assert "over the limit" in contents.error.message

@@ -32,7 +32,6 @@ _SMALL_BYTES = 1 << 11  # not worth a place in the graph
 _WORTH = 0.9  # of its size, for an array to be compressed or turned
 _SAMPLE_BYTES = 1 << 16  # of each of three places
 _ROW_BYTES_MAX = 1 << 10
-_FREE_BYTES = 1 << 26  # that every file may unpack to
 _THREADED_BYTES = 1 << 22
 
 _Given = TypeVar("_Given")
@@ -193,7 +192,8 @@ def checked_packings(graph: Graph, header: Header, limits: Limits) -> dict[str, 
 
 def is_within(stored_bytes: int, unpacked_bytes: int, limits: Limits) -> bool:
     """Whether compressed arrays of so many bytes may unpack to so many."""
-    return unpacked_bytes <= min(limits.unpacked_bytes, _FREE_BYTES + limits.unpacked_ratio * stored_bytes)
+    allowed = limits.unpacked_free_bytes + limits.unpacked_ratio * stored_bytes
+    return unpacked_bytes <= min(limits.unpacked_bytes, allowed)
 
 
 def unpack(parts: Mapping[str, memoryview], packings: Mapping[str, Packed]) -> dict[str, memoryview]:

@@ -28,7 +28,9 @@ class Limits:
     unpacked_bytes : int, default=2**36
         What the compressed arrays of a file unpack to, together.
     unpacked_ratio : int, default=1_000
-        The same, for each byte that they are stored in, besides 64 MiB that every file may unpack to.
+        The same, for each byte that they are stored in, besides `unpacked_free_bytes`.
+    unpacked_free_bytes : int, default=2**26
+        What any file, ours or a pickle, may unpack to, however small it is.
     dimensions : int, default=32
         Dimensions of one array (numpy's own bound in its oldest supported release).
     key_size : int, default=10_000
@@ -38,9 +40,7 @@ class Limits:
     pickle_unpacked_bytes : int, default=4_000_000_000
         What a compressed pickle or joblib file may unpack to.
     pickle_unpacked_ratio : int, default=200
-        How many times its size such a file may unpack to, where that is more than `pickle_unpacked_free_bytes`.
-    pickle_unpacked_free_bytes : int, default=64_000_000
-        What any such file may unpack to, however small it is.
+        How many times its size such a file may unpack to, where that is more than `unpacked_free_bytes`.
     archive_members : int, default=10_000
         Files in a zip archive.
     pickle_opcodes : int, default=20_000_000
@@ -61,12 +61,12 @@ class Limits:
     group_fields: int = 1_000_000
     unpacked_bytes: int = 2**36
     unpacked_ratio: int = 1_000
+    unpacked_free_bytes: int = 2**26
     dimensions: int = 32
     key_size: int = 10_000
     equal_hashes: int = 64
     pickle_unpacked_bytes: int = 4_000_000_000
     pickle_unpacked_ratio: int = 200
-    pickle_unpacked_free_bytes: int = 64_000_000
     archive_members: int = 10_000
     pickle_opcodes: int = 20_000_000
     pickle_records: int = 2_000_000

@@ -55,9 +55,7 @@ def members(data: memoryview, *, limits: Limits = LIMITS) -> Iterator[tuple[str,
         If the archive is damaged, or unpacks to more than the limits.
     """
     names = member_names(data, limits=limits)
-    room = min(
-        limits.pickle_unpacked_bytes, max(limits.pickle_unpacked_free_bytes, limits.pickle_unpacked_ratio * len(data))
-    )
+    room = min(limits.pickle_unpacked_bytes, max(limits.unpacked_free_bytes, limits.pickle_unpacked_ratio * len(data)))
     for name in names:
         if name.endswith("/"):
             continue

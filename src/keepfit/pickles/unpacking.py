@@ -86,9 +86,7 @@ def unpack(data: memoryview, *, limits: Limits = LIMITS) -> bytearray:
         If what unpacks them is not installed.
     """
     name, make = next((name, make) for magic, name, make in _COMPRESSIONS if data[: len(magic)] == magic)
-    most = min(
-        limits.pickle_unpacked_bytes, max(limits.pickle_unpacked_free_bytes, limits.pickle_unpacked_ratio * len(data))
-    )
+    most = min(limits.pickle_unpacked_bytes, max(limits.unpacked_free_bytes, limits.pickle_unpacked_ratio * len(data)))
     expected = None
     if data[:2] == _OLD_HEADER:
         expected, data = _old_header(data)
