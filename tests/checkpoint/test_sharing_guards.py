@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -213,21 +214,22 @@ def test_a_group_is_split_for_two_workers_where_the_fit_costs_little() -> None:
     assert [len(group.members) for group in vectors] == [20] * 8
 
 
-@pytest.fixture
-def killed(store: Path) -> int:
-    """A store whose search was killed in the middle of a group; gives how many tasks it holds."""
+def killed_in_a_group(store: Path, pause_s: float) -> bool:
+    """Go on with a search in a process, and kill it some time after it has kept more; False if it ended before."""
     code = f"import sharing_child; sharing_child.run({str(store)!r})"
-    folder = Path(__file__).parent
-    path = os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    before = kept(store)
     child = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": path})
     try:
-        while (count := kept(store)) < 5:
-            assert child.poll() is None
+        while child.poll() is None and kept(store) < before + 5:
             time.sleep(0.02)
+        time.sleep(pause_s)
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
-    return max(count, kept(store))
+    assert child.returncode in (0, -signal.SIGKILL)
+    assert kept(store) >= before
+    return child.returncode != 0
 
 
 def kept(store: Path) -> int:
@@ -240,17 +242,24 @@ def kept(store: Path) -> int:
         return 0
 
 
-def test_killed_in_a_group_a_search_goes_on(killed: int, store: Path) -> None:
-    search = slow_search()
+@pytest.mark.parametrize("kills", [2, pytest.param(50, marks=pytest.mark.long)])
+def test_killed_in_a_group_a_search_goes_on(kills: int, tmp_path: Path) -> None:
+    search, rng = slow_search(), random.Random(kills)
     plain = columns(search.fit(*load_iris(return_X_y=True)))
-    with warnings.catch_warnings(), keepfit.checkpoint(store, progress=False) as run:
-        warnings.resetwarnings()  # as in the process that was killed: a filter that raises is part of an identity
-        warnings.simplefilter("ignore")
-        assert columns(search.fit(*load_iris(return_X_y=True))) == plain
-    assert run.notes == []
-    assert run.reused >= killed >= 5
-    assert run.reused + run.computed == 90
-    assert 0 < run.searches[0].fit_count <= 3
+    done = rounds = 0
+    while done < kills:
+        store = tmp_path / f"{rounds}.db"
+        rounds += 1
+        while done < kills and killed_in_a_group(store, rng.uniform(0, 0.4)):
+            done += 1
+        before = kept(store)
+        with warnings.catch_warnings(), keepfit.checkpoint(store, progress=False) as run:
+            warnings.resetwarnings()  # as in the process that was killed: a filter that raises is part of an identity
+            warnings.simplefilter("ignore")
+            assert columns(search.fit(*load_iris(return_X_y=True))) == plain
+        assert run.notes == []
+        assert (run.reused, run.computed) == (before, 90 - before)
+        assert run.searches[0].fit_count is None or run.searches[0].fit_count <= 3
 
 
 def test_shared_time_is_counted_once(store: Path) -> None:
