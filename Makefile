@@ -80,7 +80,7 @@ $(FLOOR)/ready: pyproject.toml tests/floor.txt
 
 floor-tests: $(FLOOR)/ready
 	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -n 2 -q -m "not long" tests/graph tests/codecs \
-		tests/checkpoint/test_searches.py tests/checkpoint/test_sharing.py tests/serve/test_fast_paths.py
+		tests/checkpoint/test_searches.py tests/checkpoint/test_sharing.py tests/checkpoint/test_growing.py tests/serve/test_fast_paths.py
 
 sklearn-tests: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/sklearn_suites.py

@@ -10,6 +10,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.discovery import all_estimators
 
 import battery
+from keepfit.codecs import policy
+from keepfit.codecs.codec import Building
 from keepfit.codecs.sklearn_seam import broken_in_column, parameters_of
 
 
@@ -48,3 +50,27 @@ def test_a_column_of_parameters_is_refused_if_one_value_is(values: list[Any], is
     assert broken_in_column(DecisionTreeClassifier, "max_features", values) is is_broken
     each = [broken_in_column(DecisionTreeClassifier, "max_features", [value]) for value in values]
     assert any(each) is is_broken
+
+
+class _Recording(dict[str, Any]):
+    """A state that notes which attributes it was asked for."""
+
+    def __init__(self, **state: Any) -> None:
+        super().__init__(state)
+        self.asked: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self.asked.add(name)
+        return super().get(name, default)
+
+
+@pytest.mark.parametrize(
+    "name", ["sklearn.decomposition.NMF", "sklearn.decomposition.MiniBatchNMF", "sklearn.svm.SVC", "functools.partial"]
+    + [f"sklearn.kernel_approximation.{name}" for name in ("AdditiveChi2Sampler", "PolynomialCountSketch")]
+    + [f"sklearn.feature_extraction.text.{name}" for name in ("CountVectorizer", "TfidfVectorizer")],
+)  # fmt: skip
+def test_what_the_policy_asks_for_is_what_groups_are_looked_at_for(name: str) -> None:
+    state = _Recording(memory="a folder", metric_params={})  # so that nothing is passed over
+    policy.apply(name, state, Building())
+    assert "n_jobs" in state.asked
+    assert state.asked <= policy.LOOKED_AT
