@@ -25,7 +25,7 @@ def test_without_a_terminal_there_is_a_line_at_the_end(store, iris, capsys) -> N
             GridSearchCV(TREE, {"max_depth": [1, 2]}, cv=3).fit(*iris)
         output = capsys.readouterr()
         assert output.out == ""
-        assert f"over DecisionTreeClassifier: 6 of 6 done{reused}, best 0.9" in output.err
+        assert f"over DecisionTreeClassifier: 6 of 6 done{reused}, best score of a split 0.9" in output.err
         assert output.err.count("\n") == 1
 
 
@@ -82,9 +82,9 @@ def test_lines_come_now_and_then(capsys) -> None:
         lines.update()
     lines.end()
     assert capsys.readouterr().err.splitlines() == [
-        "keepfit: a search: 20 of 100 done, 10 reused, best 0.1, 1 a second, 1 min 20 s left",
-        "keepfit: a search: 30 of 100 done, 10 reused, best 0.2, 1 a second, 1 min 10 s left",
-        "keepfit: a search: 34 of 100 done, 10 reused, best 0.24, in 24 s",
+        "keepfit: a search: 20 of 100 done, 10 reused, best score of a split 0.1, 1 a second, 1 min 20 s left",
+        "keepfit: a search: 30 of 100 done, 10 reused, best score of a split 0.2, 1 a second, 1 min 10 s left",
+        "keepfit: a search: 34 of 100 done, 10 reused, best score of a split 0.24, in 24 s",
     ]
 
 

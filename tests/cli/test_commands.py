@@ -284,3 +284,33 @@ def test_a_class_in_the_current_folder_is_found_for_who_trusts_it(iris, csv, tmp
     assert refused.stderr.strip().endswith("pass --trusted mine.Own")
     for words in (["predict", "own.safetensors", "iris.csv"], ["verify", "own.safetensors"]):
         assert keepfit_command(*words, "--trusted", "mine.Own").returncode == 0
+
+
+def test_inspect_names_an_address_that_does_not_answer_once(run):
+    result = run("inspect", "http://127.0.0.1:9/model.safetensors")
+    assert result.exit_code == 2
+    assert result.stderr.count("127.0.0.1:9/model.safetensors") == 1
+    assert result.stderr.count("\n") == 1
+
+
+def test_verify_of_a_folder_checks_the_keepfit_files_in_it(run, model, tmp_path):
+    (tmp_path / "models" / "more").mkdir(parents=True)
+    keepfit.dump(model, tmp_path / "models" / "a.safetensors")
+    keepfit.dump(model, tmp_path / "models" / "more" / "without_ending")
+    (tmp_path / "models" / "notes.txt").write_text("no model")
+    result = run("verify", "models")
+    assert (result.exit_code, result.stdout.count("ok  "), result.stdout.count("\n")) == (0, 2, 2)
+    assert "without_ending" in result.stdout
+    (tmp_path / "models" / "b.safetensors").write_bytes(b"no model")
+    assert run("verify", "models").exit_code == 1
+    (tmp_path / "empty").mkdir()
+    result = run("verify", "empty")
+    assert (result.exit_code, "no keepfit file in this folder" in result.stdout) == (1, True)
+
+
+@pytest.mark.parametrize("proba", [(), ("--proba",)])
+def test_predict_says_that_the_column_it_predicts_is_there(run, store, csv, proba):
+    result = run("predict", f"{store}#lr", csv, "-o", "out.csv", *proba)
+    assert result.exit_code == 0
+    assert result.stderr.count("has 'species' too") == 1
+    assert ("was not used" in result.stderr) == bool(proba)

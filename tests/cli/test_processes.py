@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -78,3 +79,31 @@ def wait_for_work(place):
                     return
         time.sleep(0.02)
     raise AssertionError("the search did not get going")
+
+
+@pytest.mark.parametrize("output", ["-", "out.csv"])
+def test_a_prediction_that_is_stopped_says_what_was_written(csv, store, tmp_path, output):
+    rows = csv.read_text().splitlines(keepends=True)
+    csv.write_text("".join(rows[:1] + rows[1:] * 1000))
+    if output == "-":  # nobody reads what it writes, so it does not come to an end
+        process = start("predict", f"{store}#lr", csv, cwd=tmp_path)
+    else:  # more could come, so it does not
+        process = start("predict", f"{store}#lr", "-", "-o", output, cwd=tmp_path, stdin=subprocess.PIPE)
+        process.stdin.write(csv.read_text())
+        process.stdin.flush()
+    deadline = time.monotonic() + 60
+    while not (list(tmp_path.glob("*out.csv*")) if output != "-" else select.select([process.stdout], [], [], 0)[0]):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    result, error = process.communicate()
+    assert process.returncode == 130, error
+    assert "Traceback" not in error
+    (said,) = [line for line in error.splitlines() if "stopped by Ctrl-C" in line]
+    if output == "-":
+        told = int(said.split("; ")[1].split()[0].replace(",", ""))
+        assert 0 <= told <= result.count("setosa") + result.count("versicolor") + result.count("virginica")
+        assert said.endswith("rows were written")
+    else:
+        assert said.endswith("nothing was written to out.csv")
+        assert not list(tmp_path.glob("*out.csv*"))

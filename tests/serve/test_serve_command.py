@@ -361,6 +361,8 @@ def test_a_stop_under_load_loses_no_request(place: Place, number: int) -> None:
     assert set(load.statuses) == {200}
     assert load.refused
     assert not any(is_alive(pid) for pid in below)
+    assert "keepfit stops" in server.said[-2]
+    assert server.said[-1] == "keepfit has stopped"
 
 
 def test_a_second_ctrl_c_ends_at_once(place: Place) -> None:

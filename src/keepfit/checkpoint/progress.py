@@ -54,7 +54,7 @@ class Counts:
         if self.failed:
             parts.append(f"{self.failed} failed")
         if self.score is not None:
-            parts.append(f"best {self.score:.4g}")
+            parts.append(f"best score of a split {self.score:.4g}")
         return ", ".join(parts)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepfit.cli.screen import clean, write_json
+from keepfit.cli.screen import clean, in_words, write_json
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
@@ -148,7 +148,8 @@ def _word(outcome: Report | KeepfitError | OSError) -> str:
 
 def _show(name: str, outcome: Report | KeepfitError | OSError, *, alone: bool) -> None:
     if isinstance(outcome, Exception):
-        click.echo(f"keepfit: {clean(name)}: {clean(outcome, 1000)}", err=True)
+        words = in_words(outcome).removeprefix(f"{name}: ")  # an error may name its place itself
+        click.echo(f"keepfit: {clean(words if name in words else f'{name}: {words}', 1000)}", err=True)
     elif alone:
         click.echo(str(outcome))
     else:

@@ -51,6 +51,37 @@ def command(
     Columns are found by their names: their order does not matter, those that the model does not know are left aside.
     Where DATA has the column that is predicted, it is not used, and the predictions are compared with it.
     """
+    written = _Written()
+    try:
+        _predict(
+            model, data, output, proba=proba, explain_columns=explain_columns, form=form, trusted=trusted,
+            written=written,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if explain_columns or output != "-":
+            say(f"keepfit: stopped by Ctrl-C; nothing was written{'' if output == '-' else f' to {output}'}")
+        else:
+            say(f"keepfit: stopped by Ctrl-C; {written.rows:,} rows were written")
+        raise
+
+
+class _Written:
+    """How far it is."""
+
+    rows = 0
+
+
+def _predict(
+    model: str,
+    data: str,
+    output: str,
+    *,
+    proba: bool,
+    explain_columns: bool,
+    form: str,
+    trusted: tuple[str, ...],
+    written: _Written,
+) -> None:
     from keepfit.cli.addresses import parse
     from keepfit.cli.chunks import Table, format_of
     from keepfit.cli.columns import match
@@ -71,22 +102,22 @@ def command(
         matching.check()
         matching.tell()
         comparison = None if proba or matching.target is None else comparison_for(metadata)
-        rows = 0
 
         def predictions() -> Iterator[pd.DataFrame]:
-            nonlocal rows
             for part, outputs in _outputs(getattr(loaded, method), matching, table, model):
-                rows += len(part)
                 if comparison is not None:
                     comparison.add(outputs, part[matching.target])
                 yield _frame(loaded, outputs, method)
+                written.rows += len(part)
 
         write(predictions(), output, output_form)
     matching.tell_strange()
     if output != "-":
-        say(f"{rows:,} rows -> {output}")
+        say(f"{written.rows:,} rows -> {output}")
     if comparison is not None:
         say(f"{table.name} has {matching.target!r} too: {comparison.text()}")
+    elif matching.target is not None:
+        say(f"{table.name} has {matching.target!r} too, which is what the model predicts; it was not used")
 
 
 def _hint(model: Any, proba: bool) -> str:

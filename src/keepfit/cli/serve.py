@@ -97,7 +97,9 @@ def _check_extra() -> None:
         try:
             import_module(name)
         except ImportError:
-            raise ServeError("keepfit serve needs an extra: pip install 'keepfit[serve]'") from None
+            raise ServeError(
+                "keepfit serve needs an extra: pip install 'keepfit[serve]'; in a clone, '.[serve]'"
+            ) from None
 
 
 def _settings(models: str, options: dict[str, Any]) -> ServerSettings:

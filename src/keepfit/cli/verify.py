@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -21,8 +23,12 @@ Examples:
   keepfit verify model.safetensors
   keepfit verify state.db#rf
   keepfit verify state.db
+  keepfit verify models/
 The exit code is 1 where anything fails.
 """
+
+
+_START_BYTES = 1 << 12
 
 
 @dataclass
@@ -33,14 +39,14 @@ class _Finding:
 
 
 @click.command(epilog=_EPILOG, short_help="Check models, files and stores.")
-@click.argument("models", metavar="FILE|STORE[#NAME[@VERSION]]...", nargs=-1, required=True)
+@click.argument("models", metavar="FILE|FOLDER|STORE[#NAME[@VERSION]]...", nargs=-1, required=True)
 @click.option("--trusted", multiple=True, metavar="NAME", help=TRUSTED)
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 @click.pass_context
 def command(context: click.Context, models: tuple[str, ...], trusted: tuple[str, ...], as_json: bool) -> None:
     """Check models: every byte against its checksum, the model by building it, its sample by replaying it.
 
-    For a whole store, all versions of all models and the database itself are checked.
+    For a whole store, all versions of all models and the database itself are checked; in a folder, all keepfit files.
     """
     from keepfit.cli.addresses import look_here_for, parse
 
@@ -59,6 +65,13 @@ def command(context: click.Context, models: tuple[str, ...], trusted: tuple[str,
 def _check(address: Address, trusted: tuple[str, ...]) -> Iterator[_Finding]:
     from keepfit.cli.addresses import Address, check_database, is_store, open_store
 
+    if address.name is None and os.path.isdir(address.place):
+        files = _files_in(address.place)
+        if not files:
+            yield _Finding(address.place, False, "there is no keepfit file in this folder")
+        for file in files:
+            yield _check_model(Address(file), trusted)
+        return
     if address.name is not None or not is_store(address.place):
         yield _check_model(address, trusted)
         return
@@ -71,6 +84,20 @@ def _check(address: Address, trusted: tuple[str, ...]) -> Iterator[_Finding]:
         return
     for name, version in every:
         yield _check_model(Address(address.place, name, version), trusted)
+
+
+def _files_in(folder: str) -> list[str]:
+    """The keepfit files in a folder and those in it: those named so, and others that begin as one does."""
+    from keepfit.artifact import sniff
+
+    found = []
+    for path in sorted(Path(folder).rglob("*")):
+        if path.is_file():
+            with path.open("rb") as file:
+                is_ours = path.suffix == ".safetensors" or sniff(file.read(_START_BYTES)) == "a keepfit file"
+            if is_ours:
+                found.append(str(path))
+    return found
 
 
 def _check_model(address: Address, trusted: tuple[str, ...]) -> _Finding:

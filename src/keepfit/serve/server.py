@@ -147,6 +147,7 @@ class Server:
             http = _uvicorn_server(self._settings)
             with asyncio.Runner(loop_factory=http.config.get_loop_factory()) as runner:
                 runner.run(self._run(http, sock))
+        self._say("keepfit has stopped")
 
     async def _run(self, http: uvicorn.Server, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -172,6 +173,8 @@ class Server:
         if self._signals > 1:
             access_log.flush()
             os._exit(130)  # the workers see their sockets close, and end
+        seconds = f"{self._settings.grace_s:g} s"
+        self._say(f"keepfit stops: what was asked is answered, for at most {seconds}; Ctrl-C again ends it now")
         self._stopping.set()
 
     async def _start(self) -> App:

@@ -322,7 +322,7 @@ async function showSearches() {
   $("search-list").replaceChildren(...found.slice(0, 50).map((one) => {
     const done = one.reused + one.computed;
     const words = [`${done.toLocaleString()} of ${one.task_count.toLocaleString()} fits`, one.state,
-      one.failed ? `${one.failed} failed` : "", one.best_score === null ? "" : `best ${short(one.best_score)}`];
+      one.failed ? `${one.failed} failed` : "", one.best_score === null ? "" : `best score ${short(one.best_score)}`];
     const button = make("button", { type: "button", className: "row" }, `${one.id} · ${one.model}`,
       make("small", { textContent: words.filter(Boolean).join(" · ") }));
     button.setAttribute("aria-current", String(one.id === state.search));
