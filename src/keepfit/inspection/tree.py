@@ -152,7 +152,8 @@ def _detail(graph: Graph, node: Node, member: int) -> str:
     if node.array is not None:
         shape, dtype = array_shape_and_dtype(graph, node, member)
         if node.type == "list":  # a long one, of one plain type
-            return f"{shape[0]:,} bytes of text" if dtype == "uint8" else f"{shape[0]:,} numbers"
+            length = shape[0] if shape else 1  # a crafted file may give a list one number without a dimension
+            return f"{length:,} bytes of text" if dtype == "uint8" else f"{length:,} numbers"
         return f"{dtype} {_shape_words(shape)}"
     if node.type in ("function", "class"):
         return _shown(_field(node, "name", member))
