@@ -15,7 +15,7 @@ PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
 	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
-	@echo "make floor-tests       the tests nearest to scikit-learn, joblib and numpy on the lowest releases supported; part of make test"
+	@echo "make floor-tests       tests on the lowest releases of all libraries that are supported; part of make test"
 	@echo "make long              the long rigs: kill tests at 50 moments"
 	@echo "make load-test         requests for ten minutes while workers are killed, and 100 reloads under load"
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
@@ -70,7 +70,8 @@ tests: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 sh scripts/chromium.sh --install sh scripts/postgresql.sh --install \
 		$(BIN)/python -m pytest -n 2 -q -m "not long"
 
-# The rooms that know scikit-learn, joblib and numpy from inside, on the lowest releases of them that are supported.
+# The rooms that know scikit-learn, joblib and numpy from inside, and what parses what strangers send, on the lowest
+# releases of all libraries that are supported.
 FLOOR := .venv-floor
 $(FLOOR)/ready: pyproject.toml tests/floor.txt
 	@echo "installing keepfit and the lowest releases it supports into $(FLOOR) ..."
@@ -79,8 +80,9 @@ $(FLOOR)/ready: pyproject.toml tests/floor.txt
 	@touch $@
 
 floor-tests: $(FLOOR)/ready
-	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -n 2 -q -m "not long" tests/graph tests/codecs \
-		tests/checkpoint/test_searches.py tests/checkpoint/test_sharing.py tests/checkpoint/test_growing.py tests/serve/test_fast_paths.py
+	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -n 2 -q -m "not long" tests/graph tests/artifact tests/codecs \
+		tests/checkpoint/test_searches.py tests/checkpoint/test_sharing.py tests/checkpoint/test_growing.py \
+		tests/serve/test_fast_paths.py tests/serve/test_http.py tests/serve/test_http_attacks.py
 
 sklearn-tests: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/sklearn_suites.py
