@@ -88,8 +88,7 @@ def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int
 def _write_once(contents: _Contents, file: IO[bytes]) -> None:
     """Write each block once it is hashed, while it is in the cache; the start, of known length, comes last."""
     checksums: list[str] = []
-    start = contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))
-    for piece in _pieces(start, _hashed(contents.arrays, checksums)):
+    for piece in _pieces(contents.start_without_checksums(), _hashed(contents.arrays, checksums)):
         _write_all(file, piece)
     file.seek(0)
     _write_all(file, contents.start(checksums))
@@ -129,8 +128,7 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
 
 
 def _large_bytes(contents: _Contents, size: int) -> bytes:
-    start = contents.start(["0" * CHECKSUM_DIGITS] * len(contents.arrays))
-    file = file_of_zeros(len(start) + size)
+    file = file_of_zeros(len(contents.start_without_checksums()) + size)
     _write_once(contents, file)
     return file.getvalue()
 
@@ -154,6 +152,10 @@ class _Contents:
         self._facts = facts
         self._tensors = lay_out([_described(name, array) for name, array in arrays.items()])
         self.arrays = [arrays[name] for name in self._tensors]
+
+    def start_without_checksums(self) -> bytes:
+        """As many bytes as `start` gives, for when the data has been written."""
+        return self.start(["0" * CHECKSUM_DIGITS] * len(self.arrays))
 
     def start(self, checksums: Iterable[str]) -> bytes:
         """The bytes before the data; their number does not depend on what the checksums are."""

@@ -9,12 +9,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Rows"]
+__all__ = ["Rows", "Shaped"]
 
 _BLOCK_BYTES = 1 << 18  # which a processor's cache holds
 
 
-class Rows:
+class Shaped:
+    """What an array will be, before it is one: its dtype and its shape, of at least one dimension."""
+
+    __slots__ = ("dtype", "shape")
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+
+class Rows(Shaped):
     """The rows of several arrays, one after the other, as one array that nobody has copied yet.
 
     The nodes of a forest's trees are one array in a file and hundreds in memory: they are put together where the file
@@ -48,14 +68,14 @@ class Rows:
     [[1, 0, 0, 0, 1, 0, 0, 0], [1, 0, 0, 0, 1, 0, 0, 0]]
     """
 
-    __slots__ = ("_runs", "dtype", "shape")
+    __slots__ = ("_runs",)
 
     def __init__(
         self, parts: Sequence[NDArray[Any] | Rows], gaps: Sequence[slice] = (), *, like: NDArray[Any] | None = None
     ) -> None:
         sample = parts[0] if like is None else like
-        self.dtype: np.dtype[Any] = sample.dtype
-        self.shape: tuple[int, ...] = (sum(map(len, parts)), *sample.shape[1:])
+        self.dtype = sample.dtype
+        self.shape = (sum(map(len, parts)), *sample.shape[1:])
         self._runs: list[tuple[list[NDArray[Any]], Sequence[slice]]] = []
         arrays: list[NDArray[Any]] = []
         for part in parts:
@@ -66,17 +86,6 @@ class Rows:
                 arrays.append(part)
         if arrays:
             self._runs.append((arrays, gaps))
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def blocks(self) -> Iterator[NDArray[Any]]:
         """The rows in order, a C-contiguous array of some of them at a time."""

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keepfit.graph.rows import Shaped
+
 __all__ = ["Stream"]
 
 
-class Stream:
+class Stream(Shaped):
     """An array of a file whose rows are read in order, some at a time, as they are used.
 
     What copies an array anyway (a compiled tree takes its nodes so) need not have all of it in memory first.
@@ -34,24 +36,13 @@ class Stream:
     ([[0, 1], [2, 3]], [[4, 5]])
     """
 
-    __slots__ = ("_buffer", "_fill", "dtype", "shape")
+    __slots__ = ("_buffer", "_fill")
 
     def __init__(self, dtype: np.dtype[Any], shape: tuple[int, ...], fill: Callable[[memoryview], object]) -> None:
         self.dtype = dtype
         self.shape = shape
         self._fill = fill
         self._buffer = np.empty(0, np.uint8)
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def __len__(self) -> int:
-        return self.shape[0]
 
     def take(self, count: int) -> NDArray[Any]:
         """The next `count` rows. They are gone with the next call, which uses their memory again."""

@@ -6,7 +6,6 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 from __future__ import annotations
 
 from itertools import chain
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,9 @@ def _check_model(state: State, dims: Dims) -> None:
     if any(class_name(cls) != _PREDICTOR for cls in set(map(type, members))):
         refuse("histogram boosting is made of its own trees")
     trees = [predictor.__dict__ for predictor in members]
-    nodes = list(map(itemgetter("nodes"), trees))
+    nodes = [tree.get("nodes") for tree in trees]
+    if any(part is None for part in nodes):
+        refuse("histogram boosting is made of its own trees")
     _check_kinds(nodes)
     for first, last in bunches(list(map(len, nodes))):
         _check_trees(trees[first:last], nodes[first:last], is_categorical)
