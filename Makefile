@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+BUILT_FROM := pyproject.toml setup.py src/keepfit/codecs/_tree_kernel.c
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
@@ -29,6 +30,7 @@ help:
 	@echo "make bench-predict     how long and in how much memory keepfit predict takes a table"
 	@echo "make bench-search      what sharing work saves in searches"
 	@echo "make bench-serve       what a served prediction costs beside MLServer and MLflow"
+	@echo "make kernel            compile what checks trees, for a clone that is not installed"
 	@echo "make tables            write the tables of scikit-learn's classes for the installed release"
 	@echo "make clean             remove .venv and caches"
 
@@ -40,17 +42,17 @@ $(VENV)/made:
 	@$(PYTHON) -m venv --without-pip $(VENV)
 	@touch $@
 
-$(VENV)/demo-ready: $(VENV)/made pyproject.toml
+$(VENV)/demo-ready: $(VENV)/made $(BUILT_FROM)
 	@echo "installing keepfit and what the demo needs into $(VENV) ..."
 	@$(PIP_INSTALL) -e '.[pandas]'
 	@touch $@
 
-$(VENV)/test-ready: $(VENV)/made pyproject.toml
+$(VENV)/test-ready: $(VENV)/made $(BUILT_FROM)
 	@echo "installing keepfit and what its tests need into $(VENV) ..."
 	@$(PIP_INSTALL) -e '.[test]'
 	@touch $@
 
-$(VENV)/bench-ready: $(VENV)/made pyproject.toml
+$(VENV)/bench-ready: $(VENV)/made $(BUILT_FROM)
 	@echo "installing keepfit and its peers into $(VENV) ..."
 	@$(PIP_INSTALL) -e '.[bench]'
 	@touch $@
@@ -73,7 +75,7 @@ tests: $(VENV)/test-ready
 # The rooms that know scikit-learn, joblib and numpy from inside, and what parses what strangers send, on the lowest
 # releases of all libraries that are supported.
 FLOOR := .venv-floor
-$(FLOOR)/ready: pyproject.toml tests/floor.txt
+$(FLOOR)/ready: $(BUILT_FROM) tests/floor.txt
 	@echo "installing keepfit and the lowest releases it supports into $(FLOOR) ..."
 	@$(PYTHON) -m venv --without-pip $(FLOOR)
 	@$(PYTHON) -m pip --python $(FLOOR)/bin/python install --quiet --disable-pip-version-check -r tests/floor.txt -e .
@@ -116,7 +118,7 @@ compare-scanners: $(SCANNERS)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/hostile_table.py --scanners $(SCANNERS)/bin
 
 # What these two need does not go together, nor with what the other tests need.
-.venv-%/ready: pyproject.toml
+.venv-%/ready: $(BUILT_FROM)
 	@echo "installing keepfit and $* into .venv-$* ..."
 	@$(PYTHON) -m venv --without-pip .venv-$*
 	@$(PYTHON) -m pip --python .venv-$*/bin/python install --quiet --disable-pip-version-check -e '.[$*]' 'pytest>=8'
@@ -149,8 +151,15 @@ bench-predict: $(VENV)/bench-ready
 bench-serve: $(VENV)/bench-ready
 	PYTHON=$(PYTHON) OMP_NUM_THREADS=1 $(BIN)/python benchmarks/serving.py
 
+# For a clone that runs without being installed (PYTHONPATH=src); `pip install -e .` builds it too.
+KERNEL := src/keepfit/codecs/_tree_kernel
+.PHONY: kernel
+kernel: $(KERNEL).abi3.so
+$(KERNEL).abi3.so: $(KERNEL).c
+	$(CC) -O3 -Wall -Wextra -shared -fPIC -I"$$($(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))')" -o $@ $<
+
 tables: $(VENV)/test-ready
 	$(BIN)/python scripts/make_tables.py
 
 clean:
-	rm -rf $(VENV) $(FLOOR) $(SCANNERS) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(FLOOR) $(SCANNERS) $(KERNEL).*so build dist src/*.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

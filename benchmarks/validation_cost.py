@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import gc
 import statistics
-import sys
 import tempfile
 import time
 import warnings
@@ -54,7 +53,6 @@ def _no_validation() -> dict[str, Any]:
         "keepfit.codecs.neighbors._check_permutation": nothing,
         "keepfit.codecs.sparse._check_compressed": nothing,
         "keepfit.codecs.sparse._check_data": nothing,
-        "keepfit.codecs.trees._LARGE": sys.maxsize,
         "keepfit.codecs.trees._check_trees": nothing,
     }
 

@@ -238,6 +238,7 @@ def test_import_keepfit_imports_nothing_heavy() -> None:
     heavy = ("sklearn", "scipy", "sqlalchemy", "pandas", "polars", "rich", "click", "fsspec", "joblib", "cloudpickle")
     loaded = run_python("import sys, keepfit; keepfit.dump; keepfit.inspect; print(*sys.modules)").split()
     assert not set(heavy) & set(loaded)
+    assert "keepfit.codecs._tree_kernel" not in loaded
 
 
 def test_the_face_has_at_most_fifteen_names_and_each_leads_somewhere() -> None:

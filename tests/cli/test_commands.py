@@ -16,6 +16,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.svm import LinearSVC
 
 import keepfit
+from keepfit.codecs import tree_nodes
 
 pandas = pytest.importorskip("pandas")
 
@@ -187,6 +188,7 @@ def test_doctor_tells_versions_extras_threads_and_the_store(run, store):
     assert result.exit_code == 0
     found = {(one["part"], one["what"]): one["detail"] for one in json.loads(result.stdout)}
     assert found["versions", "SQLite"] == sqlite3.sqlite_version
+    assert ("compiled" if tree_nodes.kernel else "by NumPy") in found["versions", "checks of trees"]
     assert found[f"store {store}", "models"].startswith("2, in 3 versions")
 
 

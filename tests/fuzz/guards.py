@@ -28,10 +28,11 @@ GUARDED = frozenset(
     for name in (
         *("checks.clusters", "checks.encoders", "checks.histogram", "checks.losses", "checks.models"),
         *("checks.neighbors", "checks.rules", "checks.svm", "checks.trees"),
-        *("arrays", "dtypes", "layout", "losses", "neighbors", "random", "scientific", "sparse", "trees"),
+        *("arrays", "dtypes", "layout", "losses", "neighbors", "random", "scientific", "sparse", "tree_nodes"),
+        "trees",
     )
 )
-_RULES = _CODECS + "checks.rules"
+_RULES, _TREE_NODES = _CODECS + "checks.rules", _CODECS + "tree_nodes"
 _REFUSALS = frozenset({"refuse", "InvalidStateError", "VersionError"})
 #: All guards that have been imported.
 KNOWN: list[str] = []
@@ -85,6 +86,8 @@ class _Loader(SourceFileLoader):
     def exec_module(self, module: ModuleType) -> None:
         module.__dict__["_guard"] = guard
         super().exec_module(module)
+        if module.__name__ == _TREE_NODES:
+            module.__dict__["kernel"] = None  # one check that stands before several guards, and has no switches
         if module.__name__ == _RULES:
             module.__dict__["in_range"] = _once_mistaken(module.__dict__["in_range"])
             module.__dict__["Check"]._refuse = _switched(module.__dict__["Check"]._refuse)

@@ -190,7 +190,7 @@ def _requirements(versions: dict[str, str], extras: list[str], wheel: Path | Non
 
     own = f"keepfit[{','.join(extras)}]=={keepfit.__version__}"
     if wheel is not None:
-        if not re.fullmatch(r"keepfit-[A-Za-z0-9_.+]+-py3-none-any\.whl", wheel.name):
+        if not re.fullmatch(r"keepfit-[A-Za-z0-9_.+]+-(py3-none-any|cp311-abi3-\w+(\.\w+)*)\.whl", wheel.name):
             raise click.UsageError(f"{wheel.name!r} is no wheel of keepfit")
         own = f"./{wheel.name}[{','.join(extras)}]"
     pins = {library: versions[library] for library in sorted(DISTRIBUTIONS.values()) if versions.get(library)}

@@ -93,6 +93,16 @@ def _releases() -> Iterator[_Finding]:
         else:
             yield _Finding("versions", "ok", name, release)
     yield _Finding("versions", "ok", "SQLite", sqlite3.sqlite_version)
+    yield _kernel()
+
+
+def _kernel() -> _Finding:
+    from keepfit.codecs.tree_nodes import kernel
+
+    if kernel is not None:
+        return _Finding("versions", "ok", "checks of trees", "compiled")
+    slow = "by NumPy, which takes several times as long: install keepfit anew where there is a C compiler"
+    return _Finding("versions", "note", "checks of trees", f"{slow}; in a clone that is not installed, `make kernel`")
 
 
 def _extras() -> Iterator[_Finding]:

@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 from keepfit.codecs.codec import Building, Codec, Reducing, check_columns, check_fields, pieces_of, whole_of
 from keepfit.codecs.portions import Portions
 from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
+from keepfit.codecs.tree_nodes import NodeFields, check_nodes
 from keepfit.errors import InvalidStateError, VersionError
 from keepfit.graph import Node
 
-__all__ = ["CODECS", "LEAF", "bunches", "check_children"]
-
-LEAF = -1  # sklearn.tree._tree.TREE_LEAF
+__all__ = ["CODECS", "bunches"]
 
 
 class _Tree(Codec):
@@ -42,8 +41,8 @@ class _Tree(Codec):
 
     def _built(self, columns: list[list[Any]], context: Building) -> list[Any]:
         *others, all_nodes, all_values = columns
-        features, depths = np.array(others[0]), np.array(others[3])
-        if min(others[0]) < 0:
+        features, depths = _integers(others[0]), _integers(others[3])
+        if features.min() < 0:
             raise InvalidStateError("a tree has no negative number of features")
         nodes, values = _Nodes(all_nodes, context), _Arrays(all_values)
         trees: list[Any] = []
@@ -113,9 +112,6 @@ def _made(columns: list[list[Any]]) -> list[Any]:
             raise InvalidStateError("a tree has one value for each node, output and class")
         tree = make(n_features, n_classes, n_outputs)
         tree.__setstate__({"max_depth": max_depth, "node_count": len(nodes), "nodes": nodes, "values": values})
-        # The compiled walk trusts the children, which have been checked. It starts counting at 1.
-        if len(nodes) >= _LARGE and tree.compute_node_depths().max() != max_depth + 1:
-            raise InvalidStateError("the depth of a tree is not what its nodes say")
         trees.append(tree)
     return trees
 
@@ -143,13 +139,19 @@ _FIELDS: dict[str, Any] = {
     "values": (np.ndarray, Portions),
 }
 
+_NODE_FIELDS = NodeFields("left_child", "right_child", "feature")
 _INTEGERS, _FLOATS = np.dtype(np.intp), np.dtype(np.float64)
 
 #: Trees are checked together up to this many nodes: numpy's cost per call is shared, and all stays in a processor's
 #: cache.
 _NODES_TOGETHER = 8_000
-#: The depths of a tree of so many nodes are walked by itself; below, those of many trees are worked out together.
-_LARGE = 500
+
+
+def _integers(values: list[int]) -> NDArray[np.int64]:
+    try:
+        return np.array(values, np.int64)
+    except OverflowError:
+        raise InvalidStateError("a number of a tree is beyond all bounds") from None
 
 
 def _width(n_classes: NDArray[Any], n_outputs: int) -> int:
@@ -198,92 +200,8 @@ def _joined(trees: list[NDArray[Any]]) -> NDArray[Any]:
 
 def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArray[Any], counts: NDArray[Any]) -> None:
     """Raise unless these nodes are trees, one after the other, each of the depth and the features it claims."""
-    left, right = nodes["left_child"], nodes["right_child"]
-    inner = np.flatnonzero(left != LEAF)
-    if np.count_nonzero(right != LEAF) != inner.size:
-        raise InvalidStateError("a node of a tree has one child")
-    children = check_children(inner, left[inner], right[inner], counts)
-    if inner.size:
-        feature = nodes["feature"][inner]
-        is_known = feature.max() < n_features.min() or (feature < np.repeat(n_features, counts)[inner]).all()
-        if feature.min() < 0 or not is_known:
-            raise InvalidStateError("a tree splits on a feature it does not have")
-    if counts.min() < _LARGE and (_depths(inner, children, counts, int(max_depth.max())) != max_depth).any():
+    if (check_nodes(nodes, counts, n_features, _NODE_FIELDS) != max_depth).any():
         raise InvalidStateError("the depth of a tree is not what its nodes say")
-
-
-def check_children(
-    inner: NDArray[Any], left: NDArray[Any], right: NDArray[Any], counts: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """The places of the children of each inner node of several trees laid end to end.
-
-    Raises unless every inner node has two children after it in its own tree, and every node but the roots one parent.
-    Then every walk from a root ends, inside the array.
-
-    Parameters
-    ----------
-    inner : ndarray of shape (n_inner,)
-        The places of the nodes with children, in order.
-    left, right : ndarray of shape (n_inner,)
-        Their children, counted from the start of their tree; integers of any kind.
-    counts : ndarray of shape (n_trees,)
-        The number of nodes of each tree.
-
-    Returns
-    -------
-    lefts, rights : ndarray of shape (n_inner,)
-        Counted from the start of the first tree.
-
-    Raises
-    ------
-    InvalidStateError
-        If the nodes are anything else.
-    """
-    stops = counts.cumsum()
-    n_nodes = int(stops[-1])
-    if 2 * inner.size != n_nodes - len(counts):
-        raise InvalidStateError("the nodes of a tree do not make one tree")
-    lefts, rights, stop = left, right, stops[-1:]
-    if len(counts) > 1:
-        n_inner = np.searchsorted(inner, stops)
-        n_inner[1:] -= n_inner[:-1].copy()
-        # A child so far off that its place overflows comes out negative, which is not after its parent.
-        start, stop = np.repeat(stops - counts, n_inner), np.repeat(stops, n_inner)
-        lefts, rights = left + start, right + start
-    if (np.maximum(lefts, rights) >= stop).any():
-        raise InvalidStateError("a node of a tree has a child that is not there")
-    if (np.minimum(lefts, rights) <= inner).any():
-        raise InvalidStateError("a node of a tree has a child that is not after it")
-    is_child = np.zeros(n_nodes, bool)
-    is_child[lefts] = True
-    is_child[rights] = True
-    if np.count_nonzero(is_child) != n_nodes - len(counts):
-        raise InvalidStateError("a node of a tree has two parents")
-    return lefts, rights
-
-
-def _depths(
-    inner: NDArray[Any], children: tuple[NDArray[Any], NDArray[Any]], counts: NDArray[Any], most: int
-) -> NDArray[Any]:
-    """The depth of each tree, by pointer doubling over its inner nodes; of one deeper than `most`, something more."""
-    own = np.arange(inner.size)
-    parents = np.full(int(counts.sum()), -1)
-    for places in children:
-        parents[places] = own
-    above = parents[inner]
-    above = np.where(above < 0, own, above)
-    depth = (above != own).astype(np.intp)
-    reach = 1  # up to here depths are right by now
-    while reach < min(most, len(above)):
-        depth += depth[above]
-        above = above[above]
-        reach *= 2
-    depths = np.zeros(len(counts), np.intp)
-    if inner.size:
-        firsts = np.searchsorted(inner, counts.cumsum() - counts)
-        has_any = counts > 1
-        depths[has_any] = np.maximum.reduceat(depth, firsts[has_any]) + 1
-    return depths
 
 
 CODECS: dict[str, Codec] = {_NAME: _Tree()}

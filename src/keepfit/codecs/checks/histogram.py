@@ -14,7 +14,8 @@ from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
 from keepfit.codecs.codec import class_name
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
-from keepfit.codecs.trees import bunches, check_children
+from keepfit.codecs.tree_nodes import NodeFields, check_nodes
+from keepfit.codecs.trees import bunches
 from keepfit.errors import VersionError
 
 __all__ = ["CHECKS"]
@@ -22,6 +23,7 @@ __all__ = ["CHECKS"]
 _ROOM = "sklearn.ensemble._hist_gradient_boosting."
 _PREDICTOR = _ROOM + "predictor.TreePredictor"
 _MAPPER = _ROOM + "binning._BinMapper"
+_NODE_FIELDS = NodeFields("left", "right", "feature_idx", "is_leaf")
 
 _PREDICTOR_RULES = """
     nodes!                    a[N]
@@ -92,19 +94,12 @@ def _check_trees(trees: list[dict[str, Any]], parts: list[Any], is_categorical: 
     whole: list[Any] = [part if part.flags.c_contiguous else np.ascontiguousarray(part) for part in parts]
     nodes = np.frombuffer(bytearray().join(whole), predictor_record_dtype())
     counts = np.array(list(map(len, parts)))
-    inner = np.flatnonzero(nodes["is_leaf"] == 0)
-    splits = nodes.take(inner)
-    check_children(inner, splits["left"], splits["right"], counts)
-    if not inner.size:
-        return
-    feature = splits["feature_idx"]
-    if feature.min() < 0 or feature.max() >= len(is_categorical):
-        refuse("a tree splits on a feature it does not have")
-    by_category = np.flatnonzero(splits["is_categorical"])
+    check_nodes(nodes, counts, np.full(len(counts), len(is_categorical)), _NODE_FIELDS)
+    by_category = np.flatnonzero((nodes["is_categorical"] != 0) & (nodes["is_leaf"] == 0))
     if by_category.size:
-        listed = np.repeat([len(tree["raw_left_cat_bitsets"]) for tree in trees], counts)[inner[by_category]]
-        of_categories = is_categorical[feature[by_category]]
-        if not of_categories.all() or (splits["bitset_idx"][by_category] >= listed).any():
+        listed = np.repeat([len(tree["raw_left_cat_bitsets"]) for tree in trees], counts)[by_category]
+        of_categories = is_categorical[nodes["feature_idx"][by_category]]
+        if not of_categories.all() or (nodes["bitset_idx"][by_category] >= listed).any():
             refuse("a tree splits by categories that it does not list, or on a feature that has none")
 
 
