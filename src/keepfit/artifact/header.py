@@ -11,7 +11,6 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -85,8 +84,7 @@ class Tensor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     data_offsets: tuple[_Size, _Size]
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(msgspec.Struct, frozen=True):
     """What a header says; an instance that `parse` returns is sound.
 
     Parameters
@@ -97,8 +95,8 @@ class Header:
         The caller's facts.
     tensors : dict of str to Tensor
         In the order of their data: widest items first, then by name, the graph last.
-    checksums : list of str
-        One for each tensor, in the same order.
+    checksums : dict of str to str
+        That of each tensor, in the same order.
     data_start : int
         Where the data start in the file.
     """
@@ -106,7 +104,7 @@ class Header:
     version: str
     facts: dict[str, str]
     tensors: dict[str, Tensor]
-    checksums: list[str]
+    checksums: dict[str, str]
     data_start: int
 
     @property
@@ -170,16 +168,21 @@ def encode(version: str, facts: Mapping[str, str], tensors: Mapping[str, Tensor]
     UnicodeEncodeError
         If a string holds a lone surrogate.
     """
-    metadata = {"format": "keepfit", "format_version": version, "checksum": "0" * CHECKSUM_DIGITS}
+    text = bytearray(_spelled(version, "0" * CHECKSUM_DIGITS, facts, checksums, tensors))
+    text[_CHECKSUM_START:_CHECKSUM_END] = xxhash.xxh3_64_hexdigest(text).encode()
+    return bytes(text)
+
+
+def _spelled(
+    version: str, checksum: str, facts: Mapping[str, str], checksums: str, tensors: Mapping[str, Tensor]
+) -> bytes:
+    metadata = {"format": "keepfit", "format_version": version, "checksum": checksum}
     for name in sorted(facts):
         metadata[name] = facts[name]
     metadata["checksums"] = checksums
-    text = bytearray(8)
-    text += _encoder.encode({_METADATA: metadata, **tensors})
-    text += b" " * (-len(text) % _ALIGNMENT)
-    text[:8] = (len(text) - 8).to_bytes(8, "little")
-    text[_CHECKSUM_START:_CHECKSUM_END] = xxhash.xxh3_64_hexdigest(text).encode()
-    return bytes(text)
+    text = _encoder.encode({_METADATA: metadata, **tensors})
+    padding = -(8 + len(text)) % _ALIGNMENT
+    return b"%b%b%*b" % ((len(text) + padding).to_bytes(8, "little"), text, padding, b"")
 
 
 def is_ours(data: memoryview) -> bool:
@@ -203,17 +206,16 @@ def parse(data: memoryview, limits: Limits) -> Header:
     """
     text = _undamaged(data, limits)
     metadata, tensors = _members_of(text[8:])
-    version = metadata.get("format_version", "")
+    version, checksum, checksums = (metadata.get(name, "") for name in ("format_version", "checksum", "checksums"))
     sizes = _sizes(tensors, limits)
     _check_graph(tensors, limits)
-    checksums = metadata.get("checksums", "")
     facts = {name: metadata[name] for name in metadata if name not in RESERVED_FACTS}
-    if not _is_laid_out(tensors, sizes) or encode(version, facts, tensors, checksums) != text:
+    if not _is_laid_out(tensors, sizes) or _spelled(version, checksum, facts, checksums, tensors) != text:
         raise FormatError(_what_is_not_canonical(text[8:], tensors, sizes))
     if len(checksums) != CHECKSUM_DIGITS * len(tensors):
         raise FormatError(f"the header has {len(checksums) / CHECKSUM_DIGITS:g} checksums for {len(tensors):,} tensors")
     parts = [checksums[i : i + CHECKSUM_DIGITS] for i in range(0, len(checksums), CHECKSUM_DIGITS)]
-    return Header(version, facts, tensors, parts, len(text))
+    return Header(version, facts, tensors, dict(zip(tensors, parts, strict=True)), len(text))
 
 
 def check_size(header: Header, size: int) -> None:

@@ -102,12 +102,15 @@ def read_source(
     FormatError
         As for `read`.
     """
+    if isinstance(source, FileSource) and source.size <= LARGE_BYTES:  # one read, and one piece of memory
+        source = BytesSource(source.take(0, source.size))
     reader = Reader(source, limits=limits)
     graph = reader.graph
     streams = reader.streams(may_stream) if may_stream is not None else {}
-    names = [name for name in graph.names if name not in streams]
-    arrays = reader.arrays(names, verify=verify_arrays, may_map=may_map)
-    graph.arrays = [streams[name] if name in streams else arrays[name] for name in graph.names]
+    names = [name for name in graph.names if name not in streams] if streams else graph.names
+    arrays: dict[str, Any] = reader.arrays(names, verify=verify_arrays, may_map=may_map)
+    arrays.update(streams)
+    graph.arrays = list(map(arrays.__getitem__, graph.names))
     return graph, reader.facts
 
 
@@ -136,7 +139,7 @@ class Reader:
         self._source = source
         start = header.data_start
         document = source.take(*(start + offset for offset in header.tensors[GRAPH_NAME].data_offsets))
-        if xxhash.xxh3_64_hexdigest(document) != header.checksums[-1]:
+        if xxhash.xxh3_64_hexdigest(document) != header.checksums[GRAPH_NAME]:
             raise FormatError("the graph does not match its checksum: the file is damaged; get it again")
         self.graph = from_json(document, limits=limits, is_packed=header.version == PACKED_VERSION)
         self.facts = header.facts
@@ -166,9 +169,12 @@ class Reader:
         mapped: dict[str, memoryview] = {}
         if may_map is not None and isinstance(source, FileSource):
             mapped = _mapped(source, header, wanted, lambda: may_map(self.graph))
-        parts = {**_parts(source, header, wanted - mapped.keys(), verify=verify), **mapped}
-        parts.update(unpack(parts, {name: each for name, each in self._packings.items() if name in wanted}))
+            wanted -= mapped.keys()
+        parts = _parts(source, header, wanted, verify=verify)
+        parts.update(mapped)
         described: dict[str, Tensor | Packed] = {**header.tensors, **self._packings}
+        if self._packings:
+            parts.update(unpack(parts, {name: each for name, each in self._packings.items() if name in parts}))
         return {name: _array(described[name], parts[name], name) for name in names}
 
     def streams(self, may_stream: Choose) -> dict[str, Stream]:
@@ -180,12 +186,13 @@ class Reader:
             As for `read_source`.
         """
         header, source = self._header, self._source
-        tensors = header.tensors
+        if not isinstance(source, FileSource):
+            return {}
+        tensors, checksums = header.tensors, header.checksums
         large = {name for name, tensor in tensors.items() if _size(tensor) >= LARGE_BYTES and tensor.dtype != "BOOL"}
         large -= self._packings.keys() | {GRAPH_NAME}
-        if not large or not isinstance(source, FileSource):
+        if not large:
             return {}
-        checksums = dict(zip(tensors, header.checksums, strict=True))
         return {
             name: Stream(
                 PLAIN_DTYPES[tensors[name].dtype],
@@ -266,9 +273,9 @@ def _bytes_of(data: Any) -> memoryview:
 
 
 def _check_names(graph: Graph, header: Header) -> None:
-    missing = set(graph.names).symmetric_difference(header.tensors) - {GRAPH_NAME}
-    if missing or GRAPH_NAME in graph.names:
-        name = min(missing, default=GRAPH_NAME)
+    names = header.tensors.keys() - {GRAPH_NAME}
+    if names != set(graph.names):
+        name = min(names.symmetric_difference(graph.names) - {GRAPH_NAME}, default=GRAPH_NAME)
         raise FormatError(f"the graph and the header do not name the same arrays; one of them lacks {quote(name)}")
 
 
@@ -300,13 +307,13 @@ def _mapped(
 def _parts(source: Source, header: Header, wanted: Set[str], *, verify: bool) -> dict[str, memoryview]:
     """The bytes of these tensors, compared with their checksums if `verify`."""
     digest = xxhash.xxh3_64_hexdigest
-    checksums = dict(zip(header.tensors, header.checksums, strict=True))
+    tensors, checksums = header.tensors, header.checksums
     parts = {}
     for names in _runs(header, wanted):
-        first = header.tensors[names[0]].data_offsets[0]
-        data = source.take(header.data_start + first, header.data_start + header.tensors[names[-1]].data_offsets[1])
+        first = tensors[names[0]].data_offsets[0]
+        data = source.take(header.data_start + first, header.data_start + tensors[names[-1]].data_offsets[1])
         for name in names:
-            start, stop = header.tensors[name].data_offsets
+            start, stop = tensors[name].data_offsets
             part = parts[name] = data[start - first : stop - first]
             if verify and digest(part) != checksums[name]:
                 raise _damaged(name)
@@ -322,7 +329,8 @@ def _runs(header: Header, wanted: Set[str]) -> Iterator[list[str]]:
     run: list[str] = []
     run_bytes = 0
     for name, tensor in header.tensors.items():
-        size = _size(tensor)
+        start, stop = tensor.data_offsets
+        size = stop - start
         if run and (run_bytes + size > LARGE_BYTES or name not in wanted):
             yield run
             run, run_bytes = [], 0
