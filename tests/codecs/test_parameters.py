@@ -73,4 +73,4 @@ def test_what_the_policy_asks_for_is_what_groups_are_looked_at_for(name: str) ->
     state = _Recording(memory="a folder", metric_params={})  # so that nothing is passed over
     policy.apply(name, state, Building())
     assert "n_jobs" in state.asked
-    assert state.asked <= policy.LOOKED_AT
+    assert state.asked <= policy.looked_at(name)

@@ -12,12 +12,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from itertools import accumulate, pairwise, repeat
 from operator import is_
 from typing import Any, cast
 
+from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError
 from keepfit.graph import LIMITS, Limits, Node
 
@@ -83,6 +84,12 @@ class Building:
     limits: Limits = LIMITS
     changes: list[str] = field(default_factory=list)
     memo: dict[Any, Any] = field(default_factory=dict)
+
+    @cached_property
+    def is_of_running_release(self) -> bool:
+        """Whether the running scikit-learn, but for its third number, is the one that wrote the graph."""
+        written, running = self.versions.get("scikit-learn", ""), running_version("scikit-learn")
+        return written == running or short_version(written) == short_version(running)
 
 
 #: A larger array stands alone: to join it to others in a group would be to copy it.

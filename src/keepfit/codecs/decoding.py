@@ -163,21 +163,27 @@ class _Construction:
         value = self._graph.roots[name]
         if type(value) is not Ref:
             return value
-        nodes, firsts = self._graph.nodes, self._firsts
+        nodes, firsts, codecs, context = self._graph.nodes, self._firsts, self._codecs, self._building
         wanted = None if len(self._graph.roots) == 1 else self._reachable(value.index)
         built = self._built = [None] * (firsts[-1] + nodes[-1].count)
         for number, (first, node, refs) in enumerate(zip(firsts, nodes, self._refs, strict=True)):
             if wanted is not None and not wanted[number]:
                 continue
             try:
-                live = self._live(first, node) if refs else self._alone(node)
+                live = node
+                if refs:
+                    live = self._live(first, node)
+                elif node.array is not None:
+                    live = self._with_array(node)
                 if type(live.array) is Stream:
-                    portions = Portions(self._codecs[live.type], live, self._building)
+                    portions = Portions(codecs[live.type], live, context)
                     built[first : first + node.count] = [portions] * node.count
-                elif node.count == 1:
-                    built[first] = self._build(first, live)
-                else:
+                elif node.count > 1:
                     built[first : first + node.count] = self._build_group(first, live)
+                elif first in self._early:
+                    self._fill(first, live)
+                else:
+                    built[first] = codecs[live.type].build(live, context)
             except KeepfitError as error:
                 error.path = error.path or path_of(self._graph, first)
                 raise
@@ -203,14 +209,10 @@ class _Construction:
                     message = f"the contents of this {node.type} do not fit: {type(error).__name__}: {error}"
                     raise InvalidStateError(message, path=path_of(self._graph, index)) from error
 
-    def _build(self, first: int, live: Node) -> Any:
+    def _fill(self, first: int, live: Node) -> None:
         codec = self._codecs[live.type]
-        if first in self._early:
-            assert isinstance(codec, CyclicCodec)
-            obj = self._built[first]
-            codec.fill(obj, live, self._building)
-            return obj
-        return codec.build(live, self._building)
+        assert isinstance(codec, CyclicCodec)
+        codec.fill(self._built[first], live, self._building)
 
     def _build_group(self, first: int, live: Node) -> list[Any]:
         codec = self._codecs[live.type]
@@ -229,19 +231,18 @@ class _Construction:
             objects.append(obj)
         return objects
 
-    def _alone(self, node: Node) -> Node:
+    def _with_array(self, node: Node) -> Node:
         """The live node of one that refers to no object."""
-        if node.array is None:
-            return node
         array = self._array(node.array)
         return Node(node.type, node.state, node.items, node.keys, array, node.count, node.columns, node.lengths)
 
     def _live(self, first: int, node: Node) -> Node:
         items, keys, columns = node.items, node.keys, node.columns
         array = None if node.array is None else self._array(node.array)
-        state = {
-            name: self._object(first, value) if type(value) is Ref else value for name, value in node.state.items()
-        }
+        state = node.state.copy()
+        for name, value in node.state.items():
+            if type(value) is Ref:
+                state[name] = self._built[value.index] if value.index < first else self._ahead(value)
         if items:
             if node.type in ("set", "frozenset"):
                 self._check_hashable(items)
@@ -255,7 +256,9 @@ class _Construction:
 
     def _array(self, place: int) -> Any:
         array = self._graph.arrays[place]
-        return array if type(array) is Stream and place in self._in_portions else np.asarray(array)
+        if type(array) is np.ndarray or (type(array) is Stream and place in self._in_portions):
+            return array
+        return np.asarray(array)
 
     def _values(self, first: int, values: list[Any]) -> list[Any]:
         count = countOf(map(type, values), Ref)
@@ -270,9 +273,6 @@ class _Construction:
             (built[value.index] if value.index < first else self._ahead(value)) if type(value) is Ref else value
             for value in values
         ]
-
-    def _object(self, first: int, ref: Ref) -> Any:
-        return self._built[ref.index] if ref.index < first else self._ahead(ref)
 
     def _ahead(self, ref: Ref) -> Any:
         """What a ref to a later object, or to the object itself, stands for: made early, filled in its turn."""

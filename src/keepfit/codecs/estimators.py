@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
-from keepfit.codecs.sklearn_seam import bisecting_step, broken_in_column
+from keepfit.codecs.sklearn_seam import bisecting_step, broken_constraint, broken_in_column
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
 from keepfit.graph import Node
+
+if TYPE_CHECKING:
+    from keepfit.codecs.checks.rules import Check
 
 __all__ = ["TRANSIENT", "EstimatorCodec", "find", "preload", "supported_releases"]
 
@@ -82,18 +85,21 @@ class EstimatorCodec(CyclicCodec):
         self._parameters = frozenset(entry.parameters)
         self._attributes = frozenset(entry.attributes) | self._parameters
         self._met = frozenset(entry.met)
-        self._found: type[Any] | None = None
 
-    @property
+    @cached_property
     def cls(self) -> type[Any]:
         """The class itself, imported when it is first needed."""
-        if self._found is None:
-            module, _, name = self.name.rpartition(".")
-            if name in _EXPERIMENTAL:
-                import_module(f"sklearn.experimental.{_EXPERIMENTAL[name]}")
-            self._found = getattr(import_module(module), name)
-        assert self._found is not None
-        return self._found
+        module, _, name = self.name.rpartition(".")
+        if name in _EXPERIMENTAL:
+            import_module(f"sklearn.experimental.{_EXPERIMENTAL[name]}")
+        found: type[Any] = getattr(import_module(module), name)
+        return found
+
+    @cached_property
+    def _check(self) -> Check:
+        from keepfit.codecs.checks import CHECKS
+
+        return CHECKS[self.name]
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         if type(obj) is not self.cls:
@@ -128,7 +134,7 @@ class EstimatorCodec(CyclicCodec):
         for name in self._parameters & columns.keys():
             if broken_in_column(self.cls, name, columns[name]):
                 return None
-        for name in policy.LOOKED_AT & columns.keys():
+        for name in policy.looked_at(self.name) & columns.keys():
             if any(value is not first[name] and not _is_empty_dict(value) for value in columns[name]):
                 return None
         return Node(self.name, columns=columns)
@@ -155,7 +161,7 @@ class EstimatorCodec(CyclicCodec):
             if broken_in_column(self.cls, name, columns[name]):
                 for value in columns[name]:
                     self._check_parameters({name: value}, context)
-        looked_at_once = policy.LOOKED_AT.isdisjoint(columns)
+        looked_at_once = policy.looked_at(self.name).isdisjoint(columns)
         common = self._usable(group.state, context) if looked_at_once else group.state
         states = [common.copy() for _ in range(group.count)]
         for name, column in columns.items():
@@ -163,9 +169,7 @@ class EstimatorCodec(CyclicCodec):
                 state[name] = value
         if not looked_at_once:
             states = [self._usable(state, context) for state in states]
-        check = _checks().get(self.name)
-        if check is not None:
-            check.group(states, columns.keys())
+        self._check.group(states, columns.keys())
         cls: Any = self.cls
         objects = []
         for state in states:
@@ -175,7 +179,7 @@ class EstimatorCodec(CyclicCodec):
         return objects
 
     def leaves_unread(self, field: str) -> bool:
-        return field not in self._parameters and _checks()[self.name].leaves_unread(field)
+        return field not in self._parameters and self._check.leaves_unread(field)
 
     def check_names(self, state: Mapping[str, Any], context: Building) -> None:
         """Refuse attributes that the class does not have, or not in the release that wrote them.
@@ -187,7 +191,8 @@ class EstimatorCodec(CyclicCodec):
         InvalidStateError
             If an attribute is unknown or a parameter is missing.
         """
-        self._check_release(state, context)
+        if not context.is_of_running_release:
+            self._check_release(state, context)
         if not state.keys() <= self._attributes:
             raise InvalidStateError(f"{self.name} has no attribute {min(state.keys() - self._attributes)!r}")
         if not self._parameters <= state.keys():
@@ -198,7 +203,7 @@ class EstimatorCodec(CyclicCodec):
         if not broken:
             return
         written, running = context.versions.get("scikit-learn", ""), running_version("scikit-learn")
-        if short_version(written) != short_version(running):
+        if not context.is_of_running_release:
             raise VersionError(
                 f"{self.name} was written under scikit-learn {written}, and under {running} {broken}. "
                 f"Load it under {written}, or fit it again"
@@ -207,9 +212,7 @@ class EstimatorCodec(CyclicCodec):
 
     def _set(self, obj: Any, state: dict[str, Any], context: Building) -> None:
         state = self._usable(state, context)
-        check = _checks().get(self.name)
-        if check is not None:
-            check(state, context)
+        self._check(state, context)
         obj.__dict__.update(state)
 
     def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
@@ -223,8 +226,6 @@ class EstimatorCodec(CyclicCodec):
     def _check_release(self, state: Mapping[str, Any], context: Building) -> None:
         """Refuse a state that the running release would read in another way than the one that wrote it."""
         written, running = context.versions.get("scikit-learn", ""), running_version("scikit-learn")
-        if written == running or short_version(written) == short_version(running):
-            return
         if short_version(written) not in supported_releases():
             known = " to ".join(f"{a}.{b}" for a, b in (supported_releases()[0], supported_releases()[-1]))
             raise VersionError(
@@ -301,8 +302,6 @@ _SPECIAL: dict[str, type[EstimatorCodec]] = {
 
 
 def _broken_constraint(cls: type, state: dict[str, Any]) -> str:
-    from keepfit.codecs.sklearn_seam import broken_constraint
-
     broken = broken_constraint(cls, state)
     if broken is None:
         return ""
@@ -317,13 +316,6 @@ def _native() -> dict[str, Codec]:
     for module in _NATIVE_MODULES:
         found.update(import_module(module).CODECS)
     return found
-
-
-@cache
-def _checks() -> Mapping[str, Any]:
-    from keepfit.codecs.checks import CHECKS
-
-    return CHECKS
 
 
 @cache
@@ -344,9 +336,8 @@ def preload() -> None:
     """Read the tables of all releases and import every class of the running one."""
     for release in supported_releases():
         _table(release)
-    _checks()
     for name in _table(_running()):
         codec = find(name)
         if isinstance(codec, EstimatorCodec):
             with contextlib.suppress(ImportError, AttributeError):  # a release without a table of its own may lack it
-                codec.cls  # noqa: B018 - imports it
+                codec.cls, codec._check  # noqa: B018 - imports them

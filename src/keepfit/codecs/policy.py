@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from numbers import Integral
 from typing import Any, TypeGuard
 
@@ -15,13 +16,13 @@ from keepfit.errors import InvalidStateError, UntrustedError
 
 __all__ = [
     "ITERATIONS_MAX",
-    "LOOKED_AT",
     "N_JOBS_MAX",
     "THREADS_MAX",
     "VERBOSE_MAX",
     "apply",
     "check_bound",
     "check_excess",
+    "looked_at",
 ]
 
 #: Processes or threads past these are more than this machine can use, and starting thousands takes it down.
@@ -58,11 +59,13 @@ _WORDS = ("input", "ngram_range", "token_pattern")
 _COUNTED = ("n_jobs", "verbose", "_n_threads", "n_threads")
 #: What `check_excess` looks at.
 _EXCESSIVE = frozenset(["ngram_range", *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())])
-#: Every attribute that `apply` looks at: what members of a group share otherwise is looked at once.
-LOOKED_AT = frozenset(
-    ["memory", *_WORDS, *_COUNTED, *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())]
-    + [parameter for parameters in _ITERATING.values() for parameter in parameters]
-)
+
+
+@cache
+def looked_at(name: str) -> frozenset[str]:
+    """The attributes that `apply` looks at in objects of a class; what members of a group share is looked at once."""
+    size = _SIZES[name][:1] if name in _SIZES else ()
+    return frozenset(["memory", *_WORDS, *_COUNTED, *_ARGUMENTS, *size, *_ITERATING.get(name, ())])
 
 
 def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]:
@@ -76,7 +79,7 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
         If the object would take more memory or time for a row than any honest one does.
     """
     reads_text = "sklearn.feature_extraction" in name
-    if not reads_text and name != "functools.partial" and _are_harmless(state):
+    if not reads_text and name != "functools.partial" and _are_harmless(name, state):
         return state
     changed: dict[str, Any] = {}
     if "paths" not in context.allow:
@@ -103,13 +106,13 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
     return state
 
 
-def _are_harmless(state: dict[str, Any]) -> bool:
+def _are_harmless(name: str, state: dict[str, Any]) -> bool:
     """Whether all that is looked at has one of the values that nearly all parameters have, and none is refused for."""
-    for name in LOOKED_AT & state.keys():
-        value = state[name]
+    for attribute in looked_at(name) & state.keys():
+        value = state[attribute]
         if value is None or (type(value) is dict and not value):
             continue
-        if name == "memory" or type(value) not in (bool, int) or not 0 <= value <= 1:
+        if attribute == "memory" or type(value) not in (bool, int) or not 0 <= value <= 1:
             return False
     return True
 

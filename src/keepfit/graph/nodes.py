@@ -253,18 +253,23 @@ def from_json(data: bytes | memoryview, *, limits: Limits = LIMITS, is_packed: b
         raise FormatError(f"the graph is not what the format says: {str(error)[:200]}") from None
     nodes: list[Node] = [*document.nodes]
     names = document.arrays
-    _check_groups(nodes)
-    count = sum(node.count for node in nodes)
+    count = fields = 0
+    for node in nodes:
+        count += node.count
+        if node.count != 1:
+            _check_group(node)
+            fields += node.count * len(node.state)
+        elif node.columns or node.lengths:
+            raise FormatError(f"in the graph, a node of type {node.type[:80]!r} for one object has columns")
     if count > limits.nodes:
         raise FormatError(f"the graph has {count:,} objects, over the limit of {limits.nodes:,}")
-    fields = sum(node.count * len(node.state) for node in nodes if node.count > 1)
     if fields > limits.group_fields + _GROUP_FIELDS_PER_BYTE * len(data):
         raise FormatError(f"the groups of the graph expand to {fields:,} fields, over the limit for its length")
     if len(names) > limits.arrays:
         raise FormatError(f"the graph has {len(names):,} arrays, over the limit of {limits.arrays:,}")
     graph = Graph(document.roots, nodes, [], names, document.versions, document.packed)
     _check_places(graph, count)
-    numbers = [each.array for each in graph.packed]
+    numbers = [each.array for each in graph.packed] if is_packed or graph.packed else []
     if bool(numbers) != is_packed or numbers != sorted(set(numbers)) or (numbers and numbers[-1] >= len(names)):
         raise FormatError("the graph does not say which arrays are compressed, as this version of the format does")
     again = to_json(graph)
@@ -274,21 +279,17 @@ def from_json(data: bytes | memoryview, *, limits: Limits = LIMITS, is_packed: b
     return graph
 
 
-def _check_groups(nodes: list[Node]) -> None:
+def _check_group(node: Node) -> None:
     """A group has a column or lengths, so that it cannot stand for more objects than it has values."""
-    for node in nodes:
-        count, columns = node.count, node.columns
-        if count == 1:
-            if columns or node.lengths:
-                raise FormatError(f"in the graph, a node of type {node.type[:80]!r} for one object has columns")
-        elif count < 1 or not (columns or node.lengths) or node.items or node.keys:
-            raise FormatError(f"in the graph, a node of type {node.type[:80]!r} is not a group of {count}")
-        elif any(len(column) != count for column in columns.values()) or not columns.keys() <= node.state.keys():
-            raise FormatError(f"in the graph, the columns of a group of {count} {node.type[:80]!r} do not fit it")
-        elif any(node.state[name] is not None for name in columns):
-            raise FormatError(f"in the graph, a group of {count} {node.type[:80]!r} has a column beside a common value")
-        elif (node.array is None) == bool(node.lengths) or len(node.lengths) not in (0, count):
-            raise FormatError(f"in the graph, the lengths of a group of {count} {node.type[:80]!r} do not fit it")
+    count, columns = node.count, node.columns
+    if count < 1 or not (columns or node.lengths) or node.items or node.keys:
+        raise FormatError(f"in the graph, a node of type {node.type[:80]!r} is not a group of {count}")
+    if any(len(column) != count for column in columns.values()) or not columns.keys() <= node.state.keys():
+        raise FormatError(f"in the graph, the columns of a group of {count} {node.type[:80]!r} do not fit it")
+    if any(node.state[name] is not None for name in columns):
+        raise FormatError(f"in the graph, a group of {count} {node.type[:80]!r} has a column beside a common value")
+    if (node.array is None) == bool(node.lengths) or len(node.lengths) not in (0, count):
+        raise FormatError(f"in the graph, the lengths of a group of {count} {node.type[:80]!r} do not fit it")
 
 
 _index = attrgetter("index")
