@@ -17,6 +17,7 @@ from keepfit.graph import Graph, Ref
 __all__ = ["facts_of", "metadata_of"]
 
 _TEXT_MAX = 20_000
+_WORD_MAX = 200
 
 
 def facts_of(obj: object, graph: Graph, metadata: Mapping[str, Any] | None = None) -> dict[str, str]:
@@ -119,10 +120,10 @@ def _limited(text: str) -> str:
 def _short(value: Any) -> Any:
     """A parameter as JSON can show it; an estimator or array by its class, so that facts stay short."""
     kind = type(value)
-    if value is None or kind is bool:
+    if value is None or kind is bool or (kind is str and len(value) <= _WORD_MAX and value.isascii()):
         return value
     if isinstance(value, str):  # half a surrogate pair is no text that a file may hold
-        return value.encode(errors="backslashreplace").decode() if len(value) <= 200 else f"<{class_name(kind)}>"
+        return value.encode(errors="backslashreplace").decode() if len(value) <= _WORD_MAX else f"<{class_name(kind)}>"
     if (kind is int or kind is float) and abs(value) < 2**63:
         return value
     if isinstance(value, (list, tuple)) and len(value) <= 20 and all(type(v) in (str, int, bool) for v in value):

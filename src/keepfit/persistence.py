@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from keepfit import artifact, codecs
+from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import KeepfitWarning, UnsupportedError
 from keepfit.facts import facts_of
 from keepfit.graph import LIMITS, Graph, Limits
@@ -347,7 +348,7 @@ def graph_of(
 
 def warn_of_scripts(graph: Graph) -> None:
     """Warn of classes and functions that only the running script has: another program must bring them along."""
-    names = [name for name in codecs.untrusted_types(graph) if name.startswith("__main__.")]
+    names = codecs.script_names(graph)
     if names:
         listed = ", ".join(name.removeprefix("__main__.") for name in names)
         warnings.warn(
@@ -382,11 +383,10 @@ def _allowed(allow: Collection[str]) -> frozenset[str]:
 
 
 def _warn(graph: Graph, changes: list[str]) -> None:
-    from keepfit.codecs.versions import running_version, short_version
-
+    written, running = graph.versions.get("scikit-learn"), running_version("scikit-learn")
+    if not changes and written == running:
+        return
     notes = list(dict.fromkeys(changes))
-    written = graph.versions.get("scikit-learn")
-    running = running_version("scikit-learn")
     if written and short_version(written) != short_version(running):
         notes.insert(0, f"written under scikit-learn {written}, running {running}; every class's state was checked")
     if notes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from sklearn.ensemble import ExtraTreesRegressor, GradientBoostingClassifier, RandomForestClassifier
@@ -198,8 +199,8 @@ def test_an_array_of_nodes_belongs_to_one_tree() -> None:
     with pytest.raises(InvalidStateError, match="same array"):
         codecs.decode(graph)
     first = graph.roots["object"].index
-    graph.nodes[-1:] = [tree, Node(tree.type, dict(tree.state)), Node("list", items=[Ref(first), Ref(first + 1)])]
-    graph.roots["object"] = Ref(first + 2)
+    twice = [tree, Node(tree.type, dict(tree.state)), Node("list", items=[Ref(first), Ref(first + 1)])]
+    graph = msgspec.structs.replace(graph, nodes=[*graph.nodes[:-1], *twice], roots={"object": Ref(first + 2)})
     with pytest.raises(InvalidStateError, match="same array"):
         codecs.decode(graph)
 

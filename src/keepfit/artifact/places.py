@@ -105,7 +105,7 @@ def save_by(write_to: WriteTo, path: str | os.PathLike[str]) -> None:
                 write_to(file)
             return
         _spare_databases(place, mode)
-        _replace(write_to, os.path.realpath(place), mode)
+        _replace(write_to, os.path.realpath(place) if os.path.islink(place) else place, mode)
     except OSError as error:
         _raise_clear(error, place, writing=True)
 
@@ -255,7 +255,7 @@ def _spare_databases(place: str, mode: int | None) -> None:
     if mode is None:
         return
     start = b""
-    with contextlib.suppress(PermissionError), open(place, "rb") as file:
+    with contextlib.suppress(PermissionError), open(place, "rb", buffering=0) as file:
         start = file.read(len(SQLITE_MAGIC))
     if start == SQLITE_MAGIC:
         raise UnsupportedError(
@@ -289,7 +289,7 @@ def _sync_folder(folder: str) -> None:
     if os.name == "nt":
         return
     with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
+        descriptor = os.open(folder or os.curdir, os.O_RDONLY)
         try:
             os.fsync(descriptor)
         finally:

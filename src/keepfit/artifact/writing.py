@@ -68,15 +68,18 @@ def write(graph: Graph, facts: Mapping[str, str], file: IO[bytes], *, level: int
     Notes
     -----
     Every array is read twice, once for its checksum and once to be written (once for both into a `NewFile`), and never
-    copied as a whole unless it is compressed. The bytes depend on `graph` and `facts` alone, and on `level` and the
-    library's release if there are compressed arrays. An array whose name is one of the format's own is renamed (``~2``
-    is added).
+    copied as a whole unless it is compressed, or all of them are at most 1 MiB. The bytes depend on `graph` and `facts`
+    alone, and on `level` and the library's release if there are compressed arrays. An array whose name is one of the
+    format's own is renamed (``~2`` is added).
     """
     if isinstance(file, io.TextIOBase) or isinstance(getattr(file, "encoding", None), str):
         raise TypeError("the file is open in text mode; open it in binary mode, as in open(path, 'wb')")
     if not hasattr(file, "write"):
         raise TypeError(f"a path, URL or binary file object was expected, not {type(file).__name__}")
     contents = _Contents(graph, facts, level)
+    if contents.data_bytes <= _JOINED_BYTES:
+        _write_all(file, _joined(contents))
+        return
     if isinstance(file, NewFile):
         _write_once(contents, file)
         return
@@ -110,9 +113,10 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
         As for `write`.
     """
     contents = _Contents(graph, facts, level)
-    size = sum([array.nbytes for array in contents.arrays])
-    if size > _LARGE_BYTES:
-        return _large_bytes(contents, size)
+    return _large_bytes(contents) if contents.data_bytes > _LARGE_BYTES else _joined(contents)
+
+
+def _joined(contents: _Contents) -> bytes:
     pieces: list[Any] = []
     checksums = []
     for array in contents.arrays:
@@ -127,14 +131,14 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
     return b"".join([contents.start(checksums), *pieces])
 
 
-def _large_bytes(contents: _Contents, size: int) -> bytes:
-    file = file_of_zeros(len(contents.start_without_checksums()) + size)
+def _large_bytes(contents: _Contents) -> bytes:
+    file = file_of_zeros(len(contents.start_without_checksums()) + contents.data_bytes)
     _write_once(contents, file)
     return file.getvalue()
 
 
 class _Contents:
-    """What goes into a file: the arrays in the order of their data, and the bytes before them."""
+    """What goes into a file: the arrays in the order of their data, how long they are, and the bytes before them."""
 
     def __init__(self, graph: Graph, facts: Mapping[str, str], level: int | None) -> None:
         _check_facts(facts)
@@ -152,6 +156,7 @@ class _Contents:
         self._facts = facts
         self._tensors = lay_out([_described(name, array) for name, array in arrays.items()])
         self.arrays = [arrays[name] for name in self._tensors]
+        self.data_bytes = sum([array.nbytes for array in self.arrays])
 
     def start_without_checksums(self) -> bytes:
         """As many bytes as `start` gives, for when the data has been written."""

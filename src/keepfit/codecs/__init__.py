@@ -5,7 +5,7 @@ between versions, then validation and construction, in that order and by no othe
 """
 
 from keepfit.codecs.custom import Trusted
-from keepfit.codecs.decoding import decode, path_of, untrusted_types
+from keepfit.codecs.decoding import decode, path_of, script_names, untrusted_types
 from keepfit.codecs.encoding import encode
 from keepfit.codecs.parts import cut_out, find_part
 from keepfit.codecs.portions import streamed_arrays
@@ -18,6 +18,7 @@ __all__ = [
     "encode",
     "find_part",
     "path_of",
+    "script_names",
     "streamed_arrays",
     "unread_arrays",
     "untrusted_types",

@@ -24,7 +24,7 @@ from keepfit.codecs.functions import FUNCTION
 from keepfit.codecs.layout import LONG, check_shape, gaps_of, note_strides, with_strides
 from keepfit.codecs.numpy_seam import masked_array, masked_parts
 from keepfit.errors import InvalidStateError, UnsupportedError
-from keepfit.graph import PLAIN_DTYPES, Node, Rows
+from keepfit.graph import INLINE_TYPES, PLAIN_DTYPES, Node, Rows
 
 __all__ = ["find"]
 
@@ -100,8 +100,11 @@ class _Array(CyclicCodec):
 
     def fill(self, obj: Any, node: Node, context: Building) -> None:
         flat = obj.T.reshape(-1) if node.state.get("order") == "F" else obj.reshape(-1)
-        for place, item in enumerate(node.items):
-            flat[place] = item
+        if INLINE_TYPES.issuperset(map(type, node.items)):
+            flat[:] = node.items
+        else:  # what holds others NumPy would take apart
+            for place, item in enumerate(node.items):
+                flat[place] = item
         if node.state.get("writeable", True) is not True:
             obj.flags.writeable = False
 
@@ -289,7 +292,11 @@ class _Scalar(Codec):
             if type(value) is not str or np.str_(value).dtype != dtype:
                 raise InvalidStateError(f"a scalar of dtype {string} is a string of that length")
             return np.str_(value)
-        return _numbers([value], dtype)[0]
+        number = dtype.type(value)
+        back = number.item()
+        if type(back) is not type(value) or back != value:
+            raise InvalidStateError(f"{value!r:.40} is not a value of dtype {dtype}")
+        return number
 
     def build_group(self, group: Node, context: Building) -> list[Any]:
         """Numbers of one dtype are made together."""
@@ -314,8 +321,7 @@ def _numbers(values: list[Any], dtype: np.dtype[Any]) -> list[Any]:
     numbers = np.array(values, dtype)
     back = numbers.tolist()
     if numbers.ndim != 1 or list(map(type, back)) != list(map(type, values)) or back != values:
-        shown = f"{values[0]!r}"[:40] if len(values) == 1 else f"one of {len(values):,} numbers"
-        raise InvalidStateError(f"{shown} is not a value of dtype {dtype}")
+        raise InvalidStateError(f"one of {len(values):,} numbers is not a value of dtype {dtype}")
     return list(numbers)
 
 
@@ -415,8 +421,11 @@ def _is_endless(shape: tuple[int, ...]) -> bool:
 _EMPTY_LENGTH_MAX = 2**24
 
 
+_DIMS = re.compile(r"(\d{1,18}(,\d{1,18})*)?", re.ASCII)
+
+
 def _dims(text: Any, context: Building) -> tuple[int, ...]:
-    if type(text) is not str or not re.fullmatch(r"(\d{1,18}(,\d{1,18})*)?", text, re.ASCII):
+    if type(text) is not str or not _DIMS.fullmatch(text):
         raise InvalidStateError("a shape is a list of lengths")
     dims = tuple(map(int, text.split(","))) if text else ()
     check_shape(dims, context)

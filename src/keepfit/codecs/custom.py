@@ -139,6 +139,8 @@ def trusted_names(trusted: Trusted) -> dict[str, Any]:
     UnsupportedError
         If a dotted name does not lead to anything.
     """
+    if type(trusted) is tuple and not trusted:
+        return {}
     if isinstance(trusted, str | type) or not isinstance(trusted, Iterable):
         trusted = (trusted,)
     found: dict[str, Any] = {}

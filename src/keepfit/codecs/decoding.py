@@ -18,7 +18,7 @@ from keepfit.codecs.versions import migrate
 from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError
 from keepfit.graph import LIMITS, Graph, Limits, Node, Outline, Ref, Stream, first_objects
 
-__all__ = ["decode", "path_of", "untrusted_types"]
+__all__ = ["decode", "path_of", "script_names", "untrusted_types"]
 
 #: What a library raises when it is handed a value it cannot take. Named, because anything else is our own fault.
 _MISFITS = (
@@ -76,7 +76,7 @@ def decode(
     opened = trusted_names(trusted)
     codecs = _codecs(graph, opened, allow)
     graph = migrate(graph)
-    outline = Outline(graph.nodes)
+    outline = graph.outline
     check_nesting(outline)
     check_expansion(outline)
     building = Building(graph.versions, opened, allow, limits, changes if changes is not None else [])
@@ -94,6 +94,12 @@ def untrusted_types(graph: Graph) -> dict[str, str]:
         return {}
     came_from = _ways(graph)
     return {name: _path(came_from, index) for name, index in first_met.items()}
+
+
+def script_names(graph: Graph) -> list[str]:
+    """Those of the names that ``trusted=`` would need that a script defined."""
+    names = [node.state.get("name") if node.type in _NAMING else node.type for node in graph.nodes]
+    return list(dict.fromkeys([name for name in names if type(name) is str and name.startswith(SCRIPT)]))
 
 
 def _needed_name(node: Node) -> str | None:
@@ -122,7 +128,9 @@ def _codecs(graph: Graph, opened: Mapping[str, Any], allow: Collection[str]) -> 
             path=path_of(graph, first_objects(graph.nodes)[[node.type for node in graph.nodes].index("code")]),
         )
     missing: dict[str, str] = {}
-    if len(codecs) < len(types) or not _NAMING.isdisjoint(types):
+    doubtful = _NAMING.intersection(types).union(types - codecs.keys())
+    needed = {_needed_name(node) for node in graph.nodes if node.type in doubtful} if doubtful else set()
+    if not opened.keys() >= needed - {None}:
         missing = {name: place for name, place in untrusted_types(graph).items() if name not in opened}
     if missing:
         names = tuple(missing)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, cast
 
@@ -97,7 +97,7 @@ def encode(
             check_expansion(outline)
         except InvalidStateError as error:
             raise UnsupportedError(f"{error.message}; load would refuse them") from None
-        versions = versions_of(node.type for node in walk.nodes)
+        versions = versions_of({node.type for node in walk.nodes})
         return Graph(values, walk.nodes, walk.arrays, walk.names, versions)
 
 
@@ -434,11 +434,11 @@ def _common_part(children: list[_Child]) -> str:
 
 def codec_of(value: Any) -> Codec:
     """The codec that takes a value apart."""
-    return _codec_of_class(cast(Hashable, type(value)))
+    return _codec_of_class(type(value))
 
 
 @cache
-def _codec_of_class(cls: Hashable) -> Codec:
+def _found_codec(cls: Hashable) -> Codec:
     assert isinstance(cls, type)
     codec = CLASS if issubclass(cls, type) else find_codec(class_name(cls))
     if codec is None:
@@ -446,6 +446,9 @@ def _codec_of_class(cls: Hashable) -> Codec:
 
         return CUSTOM
     return codec
+
+
+_codec_of_class = cast(Callable[[type[Any]], Codec], _found_codec)
 
 
 #: The path of a key.
@@ -456,7 +459,7 @@ def _fields(state: Mapping[str, Any], children: list[_Child]) -> dict[str, Any]:
     """A copy of `state`, with what does not stand inline noted in `children`."""
     out = dict(state)
     for name, value in state.items():
-        if value is not None and not is_inline(value):
+        if value is not None and type(value) is not bool and not is_inline(value):
             children.append((out, name, value, name))
     return out
 

@@ -42,7 +42,7 @@ def check_expansion(outline: Outline) -> None:
     nodes = outline.nodes
     if not any(node.type.startswith("sklearn.") for node in nodes):
         return
-    objects = sum(node.count for node in nodes)
+    objects = outline.firsts[-1] + nodes[-1].count
     limit = max(EXPANSION, _SHARING * objects)
     holding = [
         (first, node, refs)
@@ -83,9 +83,11 @@ def _most_parts_of_trees(holding: list[tuple[int, Node, list[int]]]) -> float:
     for first, node, refs in holding:
         if max(refs) >= first:
             return math.inf
-        holders.update(range(first, first + node.count))
         every += refs
-        if node.count > 1:
+        if node.count == 1:
+            holders.add(first)
+        else:
+            holders.update(range(first, first + node.count))
             common = [value.index for value in node.state.values() if type(value) is Ref]
             every += common
             repeated += len(common) * (node.count - 1)

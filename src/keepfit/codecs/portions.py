@@ -74,7 +74,7 @@ def streamed_arrays(graph: Graph) -> list[str]:
     """
     if not any(map(_takes_portions, graph.nodes)):
         return []
-    return [graph.names[place] for place in arrays_in_portions(graph, Outline(graph.nodes))]
+    return [graph.names[place] for place in arrays_in_portions(graph, graph.outline)]
 
 
 def arrays_in_portions(graph: Graph, outline: Outline) -> frozenset[int]:

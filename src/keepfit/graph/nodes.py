@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 from itertools import accumulate
 from operator import attrgetter, countOf
 from typing import Annotated, Any
@@ -148,7 +149,7 @@ class Packed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frames: list[_Size]
 
 
-class Graph(msgspec.Struct):
+class Graph(msgspec.Struct, dict=True):
     """A whole object, or several under names.
 
     Parameters
@@ -166,6 +167,10 @@ class Graph(msgspec.Struct):
         The release of each library whose types the graph names: ``{"scikit-learn": "1.9.1"}``.
     packed : list of Packed, default=[]
         Which arrays are compressed in the file that the graph was read from, and how. Of no meaning for its arrays.
+
+    Notes
+    -----
+    How its nodes hang together (`outline`) is looked at once: whoever changes nodes after that makes a new graph.
     """
 
     roots: dict[str, Any]
@@ -174,6 +179,10 @@ class Graph(msgspec.Struct):
     names: list[str]
     versions: dict[str, str]
     packed: list[Packed] = []
+
+    @cached_property
+    def outline(self) -> Outline:
+        return Outline(self.nodes)
 
     def node_of(self, ref: Ref) -> Node:
         """The node that stands for an object, alone or with others."""
@@ -297,7 +306,7 @@ _index = attrgetter("index")
 
 def first_objects(nodes: list[Node]) -> list[int]:
     """The number of each node's first object: what a `Ref` to it holds."""
-    return [0, *accumulate(node.count for node in nodes)][:-1] if nodes else []
+    return [0, *accumulate([node.count for node in nodes[:-1]])] if nodes else []
 
 
 def refs_of(node: Node) -> list[int]:
@@ -353,11 +362,9 @@ def _check_places(graph: Graph, node_count: int) -> None:
     if "object" not in graph.roots:
         raise FormatError("the graph has no root named 'object'")
     array_seen = bytearray(array_count)
-    last = max((value.index for value in graph.roots.values() if type(value) is Ref), default=-1)
+    last = max([value.index for value in graph.roots.values() if type(value) is Ref], default=-1)
+    last = max(last, max(map(max, filter(None, graph.outline.refs)), default=-1))
     for node in graph.nodes:
-        refs = refs_of(node)
-        if refs:
-            last = max(last, max(refs))
         if node.keys and len(node.keys) != len(node.items):
             raise FormatError(
                 f"in the graph, a node of type {node.type[:80]!r} has {len(node.keys)} keys for {len(node.items)} items"

@@ -81,8 +81,10 @@ def _last_is_greatest(categories: Any) -> bool:
             return True
         greatest = np.sort(categories)[-1]
         return bool(greatest == last) or bool(greatest != greatest and last != last)
+    if last is None or isinstance(last, (str, bytes)):
+        return True
     numbers = [item for item in categories if isinstance(item, (int, float, np.number)) and item == item]
-    if not numbers or last is None or isinstance(last, (str, bytes)):
+    if not numbers:
         return True
     if not isinstance(last, (int, float, np.number)):
         return False
