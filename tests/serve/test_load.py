@@ -8,9 +8,11 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from served import Load, Served, serving, wait_for
+from sklearn.linear_model import LinearRegression
 from test_serve_command import ROW, constant
 
 from keepfit.store import Store
@@ -29,11 +31,17 @@ def server(place: Path) -> Iterator[Served]:
         yield server
 
 
+def linear(value: int) -> LinearRegression:
+    """A model that answers with a number, and that the front answers for by itself."""
+    return LinearRegression().fit([ROW] * 2, [value] * 2)
+
+
+@pytest.mark.parametrize("make", [constant, linear])
 @pytest.mark.parametrize("reloads", [12, pytest.param(100, marks=pytest.mark.long)])
-def test_no_request_fails_while_models_are_replaced(place: Path, server: Served, reloads: int) -> None:
+def test_no_request_fails_while_models_are_replaced(place: Path, server: Served, reloads: int, make: Any) -> None:
     with Store(place) as store, Load(server.port, "m", ROW) as load:
         for number in range(1, reloads + 1):
-            store["m"] = constant(number % 30)
+            store["m"] = make(number % 30)
             wait_for(lambda: server.predict("m", [ROW])[1]["outputs"][0]["data"] == [number % 30], 30)  # noqa: B023
     assert load.lost == []
     assert set(load.statuses) == {200}

@@ -206,9 +206,9 @@ def test_what_waits_is_joined_and_every_caller_gets_its_own_rows(shared: Shared)
     async def work() -> None:
         await load(shared.pool, "m", model)
         before = shared.pool.figures()
-        found = await asyncio.gather(*(ask(shared.pool, "m", X[i : i + 1 + i % 3], "predict_proba") for i in range(50)))
+        found = await asyncio.gather(*(ask(shared.pool, "m", X[i : i + 2 + i % 3], "predict_proba") for i in range(50)))
         for i, answer in enumerate(found):
-            np.testing.assert_allclose(answer, model.predict_proba(X[i : i + 1 + i % 3]), rtol=1e-12)
+            np.testing.assert_allclose(answer, model.predict_proba(X[i : i + 2 + i % 3]), rtol=1e-12)
         after = shared.pool.figures()
         assert after.batches > before.batches
         assert after.batched - before.batched >= 40

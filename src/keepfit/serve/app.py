@@ -134,7 +134,7 @@ class App:
         body : bytearray
             Belongs to the application from here on, if it takes the request.
         respond : callable
-            Takes the response, after this has returned.
+            Takes the response; it may do so before this has returned.
         client : tuple of str and int, or None
             Who asks.
 

@@ -114,6 +114,8 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse_head()
 
     def on_headers_complete(self) -> None:
+        if self.transport.is_closing() and self.cycle is not None and self.cycle.response_complete:
+            return  # what is asked for after a request that was to be the last
         if self._is_prediction():
             headers = dict(self.headers)
             if _is_short(headers):
@@ -133,10 +135,11 @@ class BoundedConnection(HttpToolsProtocol):
         taken, self._taken = self._taken, None
         if taken is not None:
             path, respond = self.url.decode("ascii"), partial(self._respond, taken)
+            before, self.cycle = self.cycle, taken  # type: ignore[assignment]
+            taken.keep_alive = self.parser.should_keep_alive()
             if self._take is not None and self._take(path, taken.headers, taken.body, respond, self.client):
-                taken.keep_alive = self.parser.should_keep_alive()
-                self.cycle = taken  # type: ignore[assignment]
                 return
+            self.cycle = before
             self._tell_uvicorn()
             super().on_body(bytes(taken.body))
         super().on_message_complete()

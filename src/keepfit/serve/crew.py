@@ -11,6 +11,7 @@ from typing import Any
 
 from keepfit.errors import KeepfitError
 from keepfit.serve.errors import OverloadedError, UnavailableError
+from keepfit.serve.formulas import Formulas
 from keepfit.serve.messages import (
     SIGNATURE_BYTES_MAX,
     Answer,
@@ -121,7 +122,7 @@ class Crew:
         self._wake()
 
     def submit(self, model: Model, call: Call, reply: Reply) -> None:
-        """Have a call answered: at once by a free worker, or in its turn.
+        """Have a call answered: here by a formula, at once by a free worker, or in its turn.
 
         Raises
         ------
@@ -130,6 +131,11 @@ class Crew:
         now_s = self._loop.time()
         if model.barred_until_s > now_s:
             raise _barred(model, now_s)
+        found = model.formulas.answer(call.inputs, call.outputs) if model.formulas is not None else None
+        if found is not None:
+            self._tally.answered += 1
+            reply.set_result(Answer(found, batch_rows=1))
+            return
         request = Request(model.key, call, reply, now_s)
         worker = self._idle.pop() if self._idle else None
         if worker is not None and worker.seen == self._generation and model in worker.loaded:
@@ -298,12 +304,14 @@ class Crew:
 
     def _finish_load(self, worker: Worker, model: Model, message: Loaded) -> bool:
         if not model.is_tried:
-            if self.is_jailed and len(memoryview(message.signature)) > SIGNATURE_BYTES_MAX:
-                return False  # its worker would have said so itself
+            if self.is_jailed and (message.formulas or len(memoryview(message.signature)) > SIGNATURE_BYTES_MAX):
+                return False  # its worker would have said none, and of too long a signature so itself
             model.signature = signature_in(message)
             if model.signature is None:
                 return False
             model.is_rowwise, model.is_tried = message.is_rowwise, True
+            if message.formulas:
+                model.formulas = Formulas(message.formulas, model.signature.defaults)
         worker.loaded.add(model)
         self._settle()
         self._wake()

@@ -26,6 +26,11 @@ class Inputs:
     ----------
     layout : Layout
         What the model takes.
+
+    Attributes
+    ----------
+    is_plain : bool
+        Whether it takes a table of numbers, whatever they are.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -36,7 +41,7 @@ class Inputs:
         datatypes = layout.datatypes
         self._is_uniform = len(datatypes) <= 1 or "BYTES" not in datatypes
         self._takes_text = datatypes == {"BYTES"} or layout.kind in ("texts", "records")
-        self._is_plain = (
+        self.is_plain = (
             layout.kind == "table" and datatypes == {"FP64"} and not any(column.categories for column in layout.columns)
         )
         self._missing = [place for place, column in enumerate(layout.columns) if _marks_missing(column)]
@@ -98,7 +103,7 @@ class Inputs:
         if self._layout.kind in ("texts", "records"):
             text = {1.0: "{}", 0.0: "[]"}.get(number, '["a"]') if self._layout.kind == "records" else "a"
             return np.full(n_rows, text, dtype=object)
-        if self._is_plain:
+        if self.is_plain:
             return np.full((n_rows, len(self._layout.columns)), number)
         columns = [_example(column, n_rows, number) for column in self._layout.columns]
         if self._layout.kind == "labels":

@@ -19,6 +19,7 @@ from keepfit import errors as house_errors
 from keepfit.errors import KeepfitError, ServeError
 from keepfit.serve import errors as serve_errors
 from keepfit.serve.errors import UnavailableError
+from keepfit.serve.formulas import Formula
 from keepfit.serve.tensors import Tensor
 
 __all__ = [
@@ -218,10 +219,13 @@ class Loaded(msgspec.Struct, array_like=True, tag="loaded"):
         Of the model, as MessagePack.
     is_rowwise : bool
         Whether what it says of a row depends on nothing but that row, so that calls may be joined.
+    formulas : tuple of Formula
+        Of the operator's models: with which the front answers one row. A jail has none to tell.
     """
 
     signature: msgspec.Raw
     is_rowwise: bool = False
+    formulas: Annotated[tuple[Formula, ...], msgspec.Meta(max_length=8)] = ()
 
 
 class Answers(msgspec.Struct, array_like=True, tag="answers"):

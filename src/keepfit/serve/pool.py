@@ -177,10 +177,12 @@ class Pool:
         """Ask a model, and wait for its answer. See `submit`."""
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self.submit(key, call, answer)
+        if answer.done():
+            await asyncio.sleep(0)  # who asks again and again lets others have their turn
         return await answer
 
     def submit(self, key: str, call: Call, reply: Reply) -> None:
-        """Ask a model; the answer or the error goes to `reply`, not before this has returned.
+        """Ask a model; the answer or the error goes to `reply`: an answer may do so before this has returned.
 
         Raises
         ------

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from keepfit.serve.answers import REFUSALS, refusal, to_dense
 from keepfit.serve.columns import Layout, layout_of
 from keepfit.serve.errors import RequestError
-from keepfit.serve.fast import prepare
+from keepfit.serve.fast import formula_of, prepare
+from keepfit.serve.formulas import Formula
 from keepfit.serve.inputs import Inputs, Rows
 from keepfit.serve.signature import Signature, signature_of
 from keepfit.serve.tensors import Tensor, from_array
@@ -32,6 +33,8 @@ class Served:
     Attributes
     ----------
     signature : Signature
+    formulas : tuple of Formula
+        Outputs that can be told in numbers.
 
     Raises
     ------
@@ -44,6 +47,7 @@ class Served:
         layout = layout_of(model, facts)
         self._inputs = Inputs(layout)
         self._methods = {field.name: self._method(model, field.name, layout) for field in self.signature.outputs}
+        self.formulas: tuple[Formula, ...] = tuple(self._formulas(model))
 
     def answer(self, inputs: Sequence[Tensor], outputs: Sequence[str]) -> list[Tensor]:
         """What the model gives for the rows of a request.
@@ -81,6 +85,13 @@ class Served:
                 dense = dense.reshape(1, -1)
             answers.append(from_array(name, dense))
         return answers
+
+    def _formulas(self, model: Any) -> Iterator[Formula]:
+        if self._inputs.is_plain:
+            for name in self._methods:
+                formula = formula_of(model, name, self._inputs.for_model)
+                if formula is not None:
+                    yield formula
 
     def _method(self, model: Any, name: str, layout: Layout) -> Callable[[Rows], Any]:
         method, for_model = getattr(model, name), self._inputs.for_model

@@ -10,6 +10,7 @@ import os
 from dataclasses import dataclass, field
 
 from keepfit.serve.channel import Channel
+from keepfit.serve.formulas import Formulas
 from keepfit.serve.messages import Unload
 from keepfit.serve.queueing import Request
 from keepfit.serve.signature import Signature
@@ -45,6 +46,8 @@ class Model:
         Done when it is in all workers, or cannot be.
     is_tried : bool
         Whether it was built once, in some worker.
+    formulas : Formulas or None
+        With which one row is answered here.
     open_calls : int
         Requests that have no answer yet.
     deaths : int
@@ -60,6 +63,7 @@ class Model:
     loaded: asyncio.Future[Signature]
     signature: Signature | None = None
     is_rowwise: bool = False
+    formulas: Formulas | None = None
     is_tried: bool = False
     is_public: bool = False
     is_leaving: bool = False

@@ -148,7 +148,8 @@ class _Worker:
                 f"what it tells of its inputs and of itself takes {len(signature):,} bytes; "
                 f"at most {SIGNATURE_BYTES_MAX:,} are kept"
             )
-        return Loaded(msgspec.Raw(signature), _is_rowwise(graph))
+        formulas = () if self._limits.is_jailed else served.formulas
+        return Loaded(msgspec.Raw(signature), _is_rowwise(graph), formulas)
 
     def _convert(self, source: Any, target: Any) -> None:
         try:

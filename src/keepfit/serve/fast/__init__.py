@@ -6,6 +6,6 @@ same order, by the same compiled functions; everything else goes to the method i
 There is no second meaning: before a predictor is used, it is held against the method, bit for bit.
 """
 
-from keepfit.serve.fast.preparing import prepare
+from keepfit.serve.fast.preparing import formula_of, prepare
 
-__all__ = ["prepare"]
+__all__ = ["formula_of", "prepare"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from keepfit.serve.fast.step import Array, Step
+from keepfit.serve.formulas import Formula
 
 __all__ = ["Build", "best", "chain", "estimators_of", "pipeline"]
 
@@ -49,4 +52,13 @@ def chain(estimators: list[Any], method: str, build: Build) -> Step | None:
             found = step.run(found)
         return found
 
-    return Step(run, first.width, first.accepts)
+    return Step(run, first.width, first.accepts, _formula([first, *others]))
+
+
+def _formula(steps: list[Step]) -> Formula | None:
+    formulas = [step.formula for step in steps]
+    if not all(formulas):
+        return None
+    operations = tuple(operation for formula in formulas if formula for operation in formula.operations)
+    last = formulas[-1]
+    return None if last is None else msgspec.structs.replace(last, width=steps[0].width, operations=operations)

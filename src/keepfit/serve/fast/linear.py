@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.serve.fast.step import Array, Step, width_of
+from keepfit.serve.fast.step import Array, Step, formula_or_none, width_of
+from keepfit.serve.formulas import Formula, Operation, softmax
+from keepfit.serve.tensors import from_array
 
 __all__ = ["classifier", "naive_bayes", "regressor"]
 
@@ -23,7 +25,7 @@ def regressor(model: Any, method: str) -> Step | None:
         found = X @ weights + intercept
         return found.ravel() if flat else found
 
-    return Step(run, width)
+    return Step(run, width, formula=formula_or_none(lambda: Formula(method, width, _product(model), is_flat=flat)))
 
 
 #: Regressors whose answer is one column whatever their coefficients are.
@@ -54,10 +56,10 @@ def classifier(model: Any, method: str) -> Step | None:
 
     def probabilities(X: Array) -> Array:
         scores = decide(X)
-        return _logistic(scores) if scores.ndim == 1 else _softmax(scores)
+        return _logistic(scores) if scores.ndim == 1 else softmax(scores)
 
     run = {"decision_function": decide, "predict": predict, "predict_proba": probabilities}.get(method)
-    return None if run is None else Step(run, width)
+    return None if run is None else Step(run, width, formula=formula_or_none(lambda: _formula(model, method, width)))
 
 
 def naive_bayes(model: Any, method: str) -> Step | None:
@@ -81,6 +83,23 @@ def naive_bayes(model: Any, method: str) -> Step | None:
     return Step(run, width)
 
 
+def _formula(model: Any, method: str, width: int) -> Formula | None:
+    """Of a classifier's method. Probabilities of two classes have none: the function they take is SciPy's."""
+    is_binary = len(model.coef_) == 1
+    operations = _product(model)
+    if method == "predict":
+        labels = [from_array(method, model.classes_[place : place + 1]) for place in range(len(model.classes_))]
+        data = tuple(bytes(label.data) for label in labels)
+        return Formula(method, width, operations, "label", datatype=labels[0].datatype, labels=data)
+    if method == "decision_function":
+        return Formula(method, width, operations, is_flat=is_binary)
+    return None if is_binary else Formula(method, width, operations, "softmax")
+
+
+def _product(model: Any) -> tuple[Operation, ...]:
+    return Operation.of("matmul", _weights(model)), Operation.of("add", model.intercept_)
+
+
 def _weights(model: Any) -> Array:
     coefficients: Array = model.coef_
     return coefficients.T if coefficients.ndim == 2 else coefficients
@@ -94,10 +113,3 @@ def _logistic(scores: Array) -> Array:
     np.subtract(1, scores, out=found[:, 0])
     found[:, 1] = scores
     return found
-
-
-def _softmax(scores: Array) -> Array:
-    scores -= scores.max(axis=1).reshape(-1, 1)
-    np.exp(scores, out=scores)
-    scores /= scores.sum(axis=1).reshape(-1, 1)
-    return scores

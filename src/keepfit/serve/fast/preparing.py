@@ -10,12 +10,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from keepfit.serve.answers import REFUSALS
+from keepfit.serve.answers import REFUSALS, to_dense
+from keepfit.serve.errors import RequestError
 from keepfit.serve.fast import composing, kernels_seam, linear, neighbors_seam, tables_seam, transforming, trees_seam
 from keepfit.serve.fast.step import Array, Step
 from keepfit.serve.fast.tables_seam import TableStep
+from keepfit.serve.formulas import Formula, evaluator
+from keepfit.serve.tensors import from_array
 
-__all__ = ["prepare"]
+__all__ = ["formula_of", "prepare"]
 
 _T = TypeVar("_T")
 _Builder = Callable[[Any, str], Step | None]
@@ -74,6 +77,9 @@ _OF_CLASS = {name: (module, builder) for module, table in _BUILDERS.items() for 
 #: Past so many rows the checks cost nothing beside the arithmetic, which the stock method may do with several threads.
 _ROWS_MAX = 1024
 
+#: How large the numbers of rows are on which a formula is held against the method.
+_TRIAL_SCALES = (0.0, 1e-3, 0.1, 1.0, 1.0, 1.0, 3.0, 10.0, 1e3)
+
 _FLOAT64, _FLOAT32 = np.dtype(np.float64), np.dtype(np.float32)
 
 
@@ -116,6 +122,41 @@ def prepare(model: Any, method: str, as_input: Callable[[Any], Any] | None = Non
         if table is not None and all(_agree(_by_cells(table), alone, row) for row in table.trial_rows()):
             return _guarded_table(table, stock)
     return None
+
+
+def formula_of(model: Any, method: str, as_input: Callable[[Any], Any] | None = None) -> Formula | None:
+    """What ``getattr(model, method)`` does with one row of float64, in numbers: equal to the bit.
+
+    Parameters
+    ----------
+    model : fitted estimator
+        It must not change afterwards.
+    method : {"predict", "predict_proba", "decision_function", "transform"}
+    as_input : callable, default=None
+        As for `prepare`.
+
+    Returns
+    -------
+    Formula or None
+        None if the model has none: it is not linear, has too many numbers, or its formula did not prove itself.
+    """
+    step = build(model, method)
+    formula = None if step is None else step.formula
+    evaluate = None if formula is None else evaluator(formula)
+    if formula is None or evaluate is None:
+        return None
+    stock = _after(getattr(model, method), as_input)
+    rng = np.random.RandomState(0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for scale in _TRIAL_SCALES:
+            row = rng.normal(size=(1, formula.width)) * scale
+            try:
+                if evaluate(row.tobytes()) != from_array(method, to_dense(stock(row))):
+                    return None
+            except (*REFUSALS, RequestError):
+                return None
+    return formula
 
 
 def build(model: Any, method: str) -> Step | None:

@@ -9,7 +9,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["Array", "Step", "is_finite", "to_float32", "width_of"]
+from keepfit.serve.errors import RequestError
+from keepfit.serve.formulas import Formula
+
+__all__ = ["Array", "Step", "formula_or_none", "is_finite", "to_float32", "width_of"]
 
 Array: TypeAlias = "np.ndarray[Any, Any]"
 
@@ -29,17 +32,28 @@ class Step:
         The number of columns.
     accepts : {"finite", "missing", "all"}, default="finite"
         Whether rows may hold NaN (``"missing"``), and infinity as well (``"all"``).
+    formula : Formula, default=None
+        The same for one row of float64, where it can be told in numbers.
     """
 
     run: Callable[[Array], Any]
     width: int
     accepts: str = "finite"
+    formula: Formula | None = None
 
     def admits(self, X: Array) -> bool:
         """Whether the values are what the method takes without an error."""
         if is_finite(X) or self.accepts == "all":
             return True
         return self.accepts == "missing" and not np.isinf(X).any()
+
+
+def formula_or_none(make: Callable[[], Formula | None]) -> Formula | None:
+    """A formula, if the model's numbers, and its labels, can be in one."""
+    try:
+        return make()
+    except (AttributeError, LookupError, TypeError, ValueError, RequestError):
+        return None
 
 
 def is_finite(X: Array) -> bool:

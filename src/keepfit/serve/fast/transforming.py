@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.serve.fast.step import Array, Step, width_of
+from keepfit.serve.fast.step import Array, Step, formula_or_none, width_of
+from keepfit.serve.formulas import Formula, Operation
 
 __all__ = ["imputer", "max_abs", "min_max", "normalizer", "projection", "robust", "selection", "standard"]
 
@@ -47,7 +48,10 @@ def min_max(model: Any, method: str) -> Step | None:
             np.clip(X, low, high, out=X)
         return X
 
-    return Step(run, width, accepts="missing")
+    def formula() -> Formula | None:
+        return None if clip else _formula(width, multiply=scale, add=shift)
+
+    return Step(run, width, accepts="missing", formula=formula_or_none(formula))
 
 
 def normalizer(model: Any, method: str) -> Step | None:
@@ -100,7 +104,7 @@ def projection(model: Any, method: str) -> Step | None:
             found -= centre
         return found
 
-    return Step(run, width)
+    return Step(run, width, formula=formula_or_none(lambda: _formula(width, matmul=axes, subtract=centre)))
 
 
 def selection(model: Any, method: str) -> Step | None:
@@ -127,7 +131,13 @@ def _scaled(
             X /= scale.astype(X.dtype, copy=False) if in_dtype_of_rows else scale
         return X
 
-    return Step(run, width, accepts="missing")
+    formula = formula_or_none(lambda: _formula(width, subtract=centre, divide=scale))
+    return Step(run, width, accepts="missing", formula=formula)
+
+
+def _formula(width: int, **numbers: Array | None) -> Formula:
+    operations = [Operation.of(name, array) for name, array in numbers.items() if array is not None]
+    return Formula("transform", width, tuple(operations))
 
 
 def _is_nan(value: Any) -> bool:
