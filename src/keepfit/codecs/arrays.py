@@ -24,7 +24,7 @@ from keepfit.codecs.functions import FUNCTION
 from keepfit.codecs.layout import LONG, check_shape, gaps_of, note_strides, with_strides
 from keepfit.codecs.numpy_seam import masked_array, masked_parts
 from keepfit.errors import InvalidStateError, UnsupportedError
-from keepfit.graph import INLINE_TYPES, PLAIN_DTYPES, Node, Rows
+from keepfit.graph import PLAIN_DTYPES, Node, Rows
 
 __all__ = ["find"]
 
@@ -100,11 +100,7 @@ class _Array(CyclicCodec):
 
     def fill(self, obj: Any, node: Node, context: Building) -> None:
         flat = obj.T.reshape(-1) if node.state.get("order") == "F" else obj.reshape(-1)
-        if INLINE_TYPES.issuperset(map(type, node.items)):
-            flat[:] = node.items
-        else:  # what holds others NumPy would take apart
-            for place, item in enumerate(node.items):
-                flat[place] = item
+        flat[:] = np.fromiter(node.items, object, len(node.items))  # as they are, where a list would be taken apart
         if node.state.get("writeable", True) is not True:
             obj.flags.writeable = False
 
@@ -163,11 +159,11 @@ class _Array(CyclicCodec):
     def _build_objects(self, node: Node, context: Building) -> Any:
         if not node.state.keys() <= {"dtype", "dims", "order", "writeable"} or "dims" not in node.state:
             raise InvalidStateError("an array of objects has the fields dtype, dims, order and writeable")
-        dtype = as_dtype(node.state.get("dtype", "|O"))
         array = self.new(node, context)
         _check_contents(array)
         self.fill(array, node, context)
-        if dtype == np.dtype(object):
+        dtype = as_dtype(node.state.get("dtype", "|O"))
+        if dtype.kind == "O":
             return array
         if dtype.kind != "T":
             raise InvalidStateError(f"an array of {dtype} is not kept item by item")

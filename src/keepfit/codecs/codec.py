@@ -16,7 +16,7 @@ from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from itertools import accumulate, pairwise, repeat
 from operator import is_
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError
@@ -314,13 +314,13 @@ def check_fields(node: Node, **fields: type | tuple[type, ...]) -> list[Any]:
     InvalidStateError
         If a field is missing, unknown or of another type.
     """
-    _check_field_names(node, fields)
     state = node.state
+    if state.keys() != fields.keys():
+        _refuse_field_names(node, fields)
     values = []
     for name, expected in fields.items():
         value = state[name]
-        types = expected if type(expected) is tuple else (expected,)
-        if type(value) not in types:
+        if type(value) is not expected and (type(expected) is not tuple or type(value) not in expected):
             raise InvalidStateError(f"field {name!r} of a node of type {node.type!r} is a {type(value).__name__}")
         values.append(value)
     return values
@@ -334,7 +334,8 @@ def check_columns(group: Node, **fields: type | tuple[type, ...]) -> list[list[A
     InvalidStateError
         If a field is missing, unknown or of another type in any member.
     """
-    _check_field_names(group, fields)
+    if group.state.keys() != fields.keys():
+        _refuse_field_names(group, fields)
     if group.array is not None:
         raise InvalidStateError(f"a group of type {group.type!r} has fields only")
     columns = [group.columns.get(name) or [group.state[name]] * group.count for name in fields]
@@ -344,8 +345,7 @@ def check_columns(group: Node, **fields: type | tuple[type, ...]) -> list[list[A
     return columns
 
 
-def _check_field_names(node: Node, fields: Mapping[str, Any]) -> None:
-    if node.state.keys() != fields.keys():
-        raise InvalidStateError(
-            f"a node of type {node.type!r} must have the fields {sorted(fields)}, and has {sorted(node.state)[:20]}"
-        )
+def _refuse_field_names(node: Node, fields: Mapping[str, Any]) -> NoReturn:
+    raise InvalidStateError(
+        f"a node of type {node.type!r} must have the fields {sorted(fields)}, and has {sorted(node.state)[:20]}"
+    )

@@ -21,13 +21,14 @@ _SPAN_BYTES, _SPAN_RATIO = 2**20, 64
 
 def check_shape(shape: tuple[Any, ...], context: Building) -> None:
     """Refuse a shape that is not one, or that has more dimensions or bytes than an array can have."""
-    if (
-        type(shape) is not tuple
-        or len(shape) > context.limits.dimensions
-        or any(type(length) is not int or length < 0 for length in shape)
-    ):
+    if type(shape) is not tuple or len(shape) > context.limits.dimensions:
         raise InvalidStateError(f"{shape!r} is not a shape")
-    if math.prod(length for length in shape if length) >= 2**56:
+    size = 1
+    for length in shape:
+        if type(length) is not int or length < 0:
+            raise InvalidStateError(f"{shape!r} is not a shape")
+        size *= length or 1
+    if size >= 2**56:
         raise InvalidStateError("an array is larger than any memory")
 
 

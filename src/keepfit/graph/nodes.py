@@ -62,7 +62,7 @@ class Ref(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=Tr
 Value = None | bool | int | float | str | Ref
 
 
-class Node(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
+class Node(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True, gc=False):  # nothing built holds a node
     """One typed thing.
 
     Parameters
