@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from keepfit.serve.access import Access
 from keepfit.serve.bodies import Bodies, ClientGoneError, Receive, compressed, is_worth_compressing
@@ -14,7 +14,7 @@ from keepfit.serve.limits import HttpLimits
 from keepfit.serve.logs import access_log
 from keepfit.serve.messages import Answer
 from keepfit.serve.metrics import Metrics
-from keepfit.serve.protocol import Request, read_request, write_response
+from keepfit.serve.protocol import Request, is_long, read_request, write_response
 from keepfit.serve.responses import BINARY, JSON, Response, error_response, length_of
 from keepfit.serve.routes import site_of
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["App"]
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
+_T = TypeVar("_T")
 Send: TypeAlias = "Callable[[MutableMapping[str, Any]], Awaitable[None]]"
 
 _VARY = (b"vary", b"accept-encoding")
@@ -96,6 +97,7 @@ class App:
         self.is_stopping = False
         self._site = site_of(self)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writing = asyncio.Semaphore(1)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, or the start and stop of the server."""
@@ -186,9 +188,16 @@ class App:
         request = read_request(body, _json_bytes(headers), self.limits)
         entry = note.entry = await self.access.ready(grant, name, version)  # the one in service now
         answer = await self.pool.infer(entry.key, request.call)
-        response = self.response(entry, request, answer, note)
+        response = await self.written(answer, self.response, entry, request, answer, note)
         accept = headers.get(b"accept-encoding")
         return response if accept is None else await _compressed(response, accept)
+
+    async def written(self, answer: Answer, write: Callable[..., _T], *arguments: Any) -> _T:
+        """What `write` makes of an answer; if that is long, in a thread, and one such at a time: others do not wait."""
+        if not is_long(answer):
+            return write(*arguments)
+        async with self._writing:
+            return await asyncio.to_thread(write, *arguments)
 
     def response(self, entry: ModelEntry, request: Request, answer: Answer, note: Note) -> Response:
         """What a client is told of an answer, not compressed."""
@@ -268,6 +277,9 @@ class _Waiting:
 
     def set_result(self, answer: Answer, /) -> None:
         self._is_done = True
+        if is_long(answer):
+            self._app.keep(self._respond_long(answer))
+            return
         try:
             response = self._app.response(self._entry, self.request, answer, self._note)
         except Exception as error:  # the border: whatever goes wrong has an answer
@@ -282,6 +294,16 @@ class _Waiting:
         self._is_done = True
         # Not at once: the pool may be in the middle of it, or a connection with thousands of requests.
         asyncio.get_running_loop().call_soon(self.respond, error_response(error))
+
+    async def _respond_long(self, answer: Answer) -> None:
+        app = self._app
+        try:
+            response = await app.written(answer, app.response, self._entry, self.request, answer, self._note)
+        except Exception as error:  # the border: whatever goes wrong has an answer
+            response = error_response(error)
+        if self._accept is not None:
+            response = await _compressed(response, self._accept)
+        self.respond(response)
 
     async def _respond_compressed(self, response: Response, accept: bytes) -> None:
         self.respond(await _compressed(response, accept))

@@ -175,9 +175,13 @@ class BoundedConnection(HttpToolsProtocol):
             taken.keep_alive = False
         elif not taken.keep_alive:
             parts.append(b"connection: close\r\n")
-        parts += (b"\r\n", body)
+        parts.append(b"\r\n")
         taken.response_started = taken.response_complete = True
+        if len(body) < _SHORT_BYTES:
+            parts.append(body)
         self.transport.write(b"".join(parts))
+        if len(body) >= _SHORT_BYTES:
+            self.transport.write(body)  # without a copy
         if not taken.keep_alive:
             self.transport.close()
         self.on_response_complete()

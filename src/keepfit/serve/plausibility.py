@@ -18,8 +18,8 @@ from keepfit.serve.tensors import DATATYPES, Tensor, to_array
 
 __all__ = ["are_answers", "signature_in"]
 
-#: Of more texts only the length is looked at; they are not read here later either, as they are too long for JSON.
-_TEXTS_MAX = 1 << 22
+#: More texts than these, or longer ones, are looked at when they are read, where nobody else waits; here all would.
+_TEXTS_MAX, _TEXT_BYTES_MAX = 1 << 13, 1 << 20
 _CPU_MAX_S = 1e6
 _DIMENSIONS_MAX = 32
 
@@ -84,7 +84,7 @@ def _is_field(field: Field) -> bool:
 
 def _is_whole(tensor: Tensor) -> bool:
     count = math.prod(tensor.shape)
-    if tensor.datatype == "BYTES" and count <= _TEXTS_MAX:
+    if tensor.datatype == "BYTES" and count <= _TEXTS_MAX and len(tensor.data) <= _TEXT_BYTES_MAX:
         try:
             to_array(tensor)
         except RequestError:

@@ -8,6 +8,7 @@ classification extension (https://github.com/triton-inference-server/server/tree
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
@@ -19,11 +20,23 @@ from keepfit.serve.limits import HttpLimits
 from keepfit.serve.messages import Answer, Call
 from keepfit.serve.tensors import Tensor, from_array, to_array, to_list
 
-__all__ = ["Request", "check_answer", "classification", "json_of", "read_request", "size_of", "write_response"]
+__all__ = [
+    "Request",
+    "check_answer",
+    "classification",
+    "is_long",
+    "json_of",
+    "json_of_list",
+    "read_request",
+    "size_of",
+    "write_response",
+]
 
 _NOTHING = msgspec.Raw()
 _LIMITS = HttpLimits()
 _NUMBER_BYTES = 8
+_LONG_BYTES = 1 << 16
+_PART = 1 << 12  # elements that are written in one go: about a millisecond, in which no other thread runs
 _SCORE_CHARS = 24  # of a score and its index
 _SHARED = "shared memory is not offered here: send the tensor's data in the request"
 
@@ -66,7 +79,7 @@ class _Output(msgspec.Struct, omit_defaults=True):
     datatype: str
     shape: tuple[int, ...]
     parameters: dict[str, int] | None = None
-    data: list[Any] | msgspec.UnsetType = msgspec.UNSET
+    data: list[Any] | msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
 class _Response(msgspec.Struct, omit_defaults=True):
@@ -104,6 +117,20 @@ _encoder = msgspec.json.Encoder()
 def json_of(value: Any) -> bytes:
     """A value as JSON; NaN and infinities as null."""
     return _encoder.encode(value)
+
+
+def json_of_list(values: Sequence[Any]) -> bytes:
+    """A long list, or array of one dimension, as JSON: in parts, between which other threads have their turn."""
+    parts: list[bytes] = []
+    for place in range(0, len(values), _PART):
+        part = values[place : place + _PART]
+        parts += (b",", _encoder.encode(part.tolist() if isinstance(part, np.ndarray) else part)[1:-1])
+    return b"".join((b"[", *parts[1:], b"]"))
+
+
+def is_long(answer: Answer) -> bool:
+    """Whether to write an answer as JSON takes so long that others should not wait for it."""
+    return sum([size_of(tensor) for tensor in answer.outputs]) > _LONG_BYTES
 
 
 def read_request(body: bytes | bytearray, json_bytes: int | None, limits: HttpLimits) -> Request:
@@ -250,15 +277,21 @@ def write_response(
         else:
             chars += size_of(tensor)
             check_answer(chars, limits)
-            outputs.append(_Output(tensor.name, tensor.datatype, tensor.shape, None, to_list(tensor)))
+            outputs.append(_Output(tensor.name, tensor.datatype, tensor.shape, None, _data_of(tensor)))
     head = _encoder.encode(_Response(name, version, outputs, request.id))
     if not tails:
         return head, None
     return b"".join((head, *tails)), len(head)
 
 
+def _data_of(tensor: Tensor) -> list[Any] | msgspec.Raw:
+    if size_of(tensor) <= _LONG_BYTES:
+        return to_list(tensor)
+    return msgspec.Raw(json_of_list(to_array(tensor).ravel()))  # type: ignore[arg-type]
+
+
 def check_answer(size: int, limits: HttpLimits) -> None:
-    """Refuse what is too long as JSON, before any of it is made: it is made here, where everybody's requests wait.
+    """Refuse what is too long as JSON, before any of it is made.
 
     Raises
     ------

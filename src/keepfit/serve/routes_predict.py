@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 from starlette.requests import Request
@@ -13,8 +13,9 @@ from starlette.routing import Route
 from keepfit.serve.access import grant_of
 from keepfit.serve.bodies import compressed
 from keepfit.serve.errors import RequestError
-from keepfit.serve.messages import Call
-from keepfit.serve.protocol import json_of
+from keepfit.serve.limits import HttpLimits
+from keepfit.serve.messages import Answer, Call
+from keepfit.serve.protocol import json_of, json_of_list
 from keepfit.serve.records import records_of, tensors_of_csv, tensors_of_records
 from keepfit.serve.signature import Signature
 from keepfit.serve.tensors import Tensor
@@ -59,14 +60,17 @@ class _Prediction:
         entry = note.entry = await app.access.ready(grant, name, version)  # the one in service now
         answer = await app.pool.infer(entry.key, Call(inputs, _outputs(request)))
         note.cpu_s = answer.cpu_s
-        records: Any = records_of(answer.outputs, signature.classes, app.limits)
-        found, encoding = await compressed(
-            json_of(records[0] if is_single else records), headers.get(b"accept-encoding", b"")
-        )
+        told = await app.written(answer, _told, answer, signature.classes, app.limits, is_single)
+        found, encoding = await compressed(told, headers.get(b"accept-encoding", b""))
         more = {"keepfit-model-version": entry.version, "vary": "accept-encoding"}
         if encoding is not None:
             more["content-encoding"] = encoding
         return Response(found, headers=more, media_type="application/json")
+
+
+def _told(answer: Answer, classes: tuple[str, ...], limits: HttpLimits, is_single: bool) -> bytes:
+    records = records_of(answer.outputs, classes, limits)
+    return json_of(records[0]) if is_single else json_of_list(records)
 
 
 def _outputs(request: Request) -> tuple[str, ...]:
