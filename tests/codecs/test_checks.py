@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -50,6 +51,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from spoiling import X, assert_refused, fitted, labels, spoiled_nodes, target
 
 from keepfit import codecs
+from keepfit.codecs.checks.rules import in_range
 from keepfit.codecs.policy import ITERATIONS_MAX, N_JOBS_MAX, THREADS_MAX
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
 from keepfit.errors import InvalidStateError, KeepfitError, UnsupportedError, UntrustedError
@@ -523,6 +525,15 @@ def test_trees_that_a_forest_is_given_later_are_checked_as_well() -> None:
     owner.state["estimators_"] = trees
     with pytest.raises(InvalidStateError):
         codecs.decode(graph)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "i2", "<i4", ">i4", "i8", "u1", "u8"])
+def test_integers_of_every_width_and_sign_are_held_to_a_range(dtype: str) -> None:
+    ends = np.iinfo(dtype)
+    values = [value for value in (ends.min, -128, -1, 0, 1, 5, 126, ends.max) if ends.min <= value <= ends.max]
+    for array in (np.array(few, dtype) for length in range(3) for few in itertools.permutations(values, length)):
+        for start, stop in itertools.product((0, 1), (0, 1, 2, 6, 127, 128, 200, 2**31, 2**63)):
+            assert in_range(array, stop, start) is all(start <= value < stop for value in array.tolist())
 
 
 def test_an_estimator_of_two_of_the_same_forty_times_over_is_refused() -> None:

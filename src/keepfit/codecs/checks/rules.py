@@ -110,7 +110,12 @@ def is_csr(value: Any) -> bool:
 
 def in_range(array: Any, stop: int, start: int = 0) -> bool:
     """Whether every integer of an array is at least `start` and less than `stop`."""
-    return not array.size or bool(start <= array.min() and array.max() < stop)
+    if not array.size:
+        return True
+    dtype = array.dtype
+    if not start and dtype.kind == "i" and stop < 2 ** (8 * dtype.itemsize - 1):  # what is negative is larger unsigned
+        return bool(array.view(dtype.str.replace("i", "u")).max() < stop)
+    return bool(start <= array.min() and array.max() < stop)
 
 
 def _is_plain_count(value: Any) -> bool:
