@@ -27,6 +27,9 @@ __all__ = ["TRANSIENT", "EstimatorCodec", "find", "preload", "supported_releases
 #: Attributes that mean nothing outside the process that set them, or that their codec sets anew.
 TRANSIENT = frozenset({"_stop_words_id", "_kmeans_single"})
 
+#: So many sets of attributes are remembered for each class.
+_REMEMBERED_MAX = 100
+
 #: Modules of codecs for classes whose state is more than attributes, or reaches compiled code.
 _NATIVE_MODULES = (
     "keepfit.codecs.trees",
@@ -85,6 +88,8 @@ class EstimatorCodec(CyclicCodec):
         self._parameters = frozenset(entry.parameters)
         self._attributes = frozenset(entry.attributes) | self._parameters
         self._met = frozenset(entry.met)
+        self._looked_at = tuple(sorted(policy.looked_at(name) & self._attributes))
+        self._sound: set[tuple[str, ...]] = set()  # names of attributes, as they were found together
 
     @cached_property
     def cls(self) -> type[Any]:
@@ -134,7 +139,7 @@ class EstimatorCodec(CyclicCodec):
         for name in self._parameters & columns.keys():
             if broken_in_column(self.cls, name, columns[name]):
                 return None
-        for name in policy.looked_at(self.name) & columns.keys():
+        for name in columns.keys() & self._looked_at:
             if any(value is not first[name] and not _is_empty_dict(value) for value in columns[name]):
                 return None
         return Node(self.name, columns=columns)
@@ -161,7 +166,7 @@ class EstimatorCodec(CyclicCodec):
             if broken_in_column(self.cls, name, columns[name]):
                 for value in columns[name]:
                     self._check_parameters({name: value}, context)
-        looked_at_once = policy.looked_at(self.name).isdisjoint(columns)
+        looked_at_once = columns.keys().isdisjoint(self._looked_at)
         common = self._usable(group.state, context) if looked_at_once else group.state
         states = [common.copy() for _ in range(group.count)]
         for name, column in columns.items():
@@ -191,12 +196,17 @@ class EstimatorCodec(CyclicCodec):
         InvalidStateError
             If an attribute is unknown or a parameter is missing.
         """
+        names = tuple(state)
         if not context.is_of_running_release:
             self._check_release(state, context)
+        elif names in self._sound:
+            return
         if not state.keys() <= self._attributes:
             raise InvalidStateError(f"{self.name} has no attribute {min(state.keys() - self._attributes)!r}")
         if not self._parameters <= state.keys():
             raise InvalidStateError(f"{self.name} lacks its parameter {min(self._parameters - state.keys())!r}")
+        if len(self._sound) < _REMEMBERED_MAX:
+            self._sound.add(names)
 
     def _check_parameters(self, state: dict[str, Any], context: Building) -> None:
         broken = _broken_constraint(self.cls, state)
@@ -216,7 +226,10 @@ class EstimatorCodec(CyclicCodec):
         obj.__dict__.update(state)
 
     def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
-        return policy.apply(self.name, state, context)
+        for attribute in self._looked_at:
+            if attribute in state and not policy.is_harmless(attribute, state[attribute]):
+                return policy.apply(self.name, state, context)
+        return state
 
     def check_again(self, obj: Any, context: Building) -> None:
         state = dict(obj.__dict__)

@@ -40,16 +40,15 @@ def check_expansion(outline: Outline) -> None:
     Cost is linear in the size of the graph.
     """
     nodes = outline.nodes
-    if not any(node.type.startswith("sklearn.") for node in nodes):
-        return
-    objects = outline.firsts[-1] + nodes[-1].count
-    limit = max(EXPANSION, _SHARING * objects)
     holding = [
         (first, node, refs)
         for first, node, refs in zip(outline.firsts, nodes, outline.refs, strict=True)
         if refs and node.array is None and node.type not in _WITHOUT_PARTS and not node.type.startswith(_RANDOM)
     ]
-    if _most_parts_of_trees(holding) <= limit:
+    if not holding:
+        return
+    limit = max(EXPANSION, _SHARING * (outline.firsts[-1] + nodes[-1].count))
+    if _most_parts_of_trees(holding) <= limit or not any(node.type.startswith("sklearn.") for node in nodes):
         return
     parts: dict[int, int] = {}  # of objects that have any
     for first, node, refs in holding:

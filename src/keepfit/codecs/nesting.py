@@ -47,10 +47,10 @@ def check_nesting(outline: Outline) -> None:
     Cost is linear in the nodes of these types and what they refer to.
     """
     nodes, firsts = outline.nodes, outline.firsts
-    depths: dict[int, int] = {}
+    depths: dict[int, int] = {}  # of nodes that refer to others
     ahead = 0
     for number, (node, refs) in enumerate(zip(nodes, outline.refs, strict=True)):
-        if node.type not in _NESTED:
+        if not refs or node.type not in _NESTED:
             continue
         depth = 1
         if (
@@ -62,7 +62,7 @@ def check_nesting(outline: Outline) -> None:
         for index in refs:
             target = bisect_right(firsts, index) - 1
             if target < number:
-                depth = max(depth, depths.get(target, 0) + 1)
+                depth = max(depth, depths.get(target, int(nodes[target].type in _NESTED)) + 1)
             elif node.type in _ARRAYS and nodes[target].type in _ARRAYS:
                 raise InvalidStateError("an array contains itself; arithmetic on it would never end")
             elif target > number and nodes[target].type in _NESTED:

@@ -22,6 +22,7 @@ __all__ = [
     "apply",
     "check_bound",
     "check_excess",
+    "is_harmless",
     "looked_at",
 ]
 
@@ -79,8 +80,6 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
         If the object would take more memory or time for a row than any honest one does.
     """
     reads_text = "sklearn.feature_extraction" in name
-    if not reads_text and name != "functools.partial" and _are_harmless(name, state):
-        return state
     changed: dict[str, Any] = {}
     if "paths" not in context.allow:
         if state.get("memory") is not None:
@@ -106,15 +105,13 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
     return state
 
 
-def _are_harmless(name: str, state: dict[str, Any]) -> bool:
-    """Whether all that is looked at has one of the values that nearly all parameters have, and none is refused for."""
-    for attribute in looked_at(name) & state.keys():
-        value = state[attribute]
-        if value is None or (type(value) is dict and not value):
-            continue
-        if attribute == "memory" or type(value) not in (bool, int) or not 0 <= value <= 1:
-            return False
-    return True
+def is_harmless(attribute: str, value: Any) -> bool:
+    """Whether what is looked at has one of the values that nearly all have, for which nothing is changed or refused."""
+    if attribute == "input":
+        return type(value) is str and value == "content"
+    if value is None or (type(value) is dict and not value):
+        return True
+    return attribute != "memory" and type(value) in (bool, int) and 0 <= value <= 1
 
 
 def _check_words(name: str, state: dict[str, Any], context: Building) -> None:
