@@ -7,6 +7,7 @@ with the numbers and lengths that go with them.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import Any
@@ -346,11 +347,10 @@ def _contents(array: Any, rng: _Random, graph: Graph) -> _Changed:
 
 def _resized(array: Any, axis: int, length: int) -> Any:
     """An array of another length along an axis: cut off, or repeated."""
-    old = array.shape[axis]
-    if array.size // max(1, old) * length > _SIZE_MAX:
+    old, shape = array.shape[axis], (*array.shape[:axis], length, *array.shape[axis + 1 :])
+    if math.prod(shape) > _SIZE_MAX:
         return array
     if not old:
-        shape = (*array.shape[:axis], length, *array.shape[axis + 1 :])
         return np.zeros(shape, array.dtype)
     new = array.take(np.arange(length) % old, axis)
     return np.ascontiguousarray(new).reshape(new.shape)

@@ -72,6 +72,9 @@ _OF_PARTS = (
     "remove_unused_levels", "infer_objects", "convert_dtypes", "stack", "to_dict", "as_ordered", "codes", "head",
     "get_tree_stats", "get_arrays", "derivative", "antiderivative", "sort", "argsort", "cumsum", "ravel",
 )  # fmt: skip
+#: Those that pandas goes from element to element for, in Python. What is sparse may be honest, small and very long.
+_ELEMENT_BY_ELEMENT = frozenset({"to_dict", "tolist"})
+_ELEMENTS_MAX = 1_000_000
 _OF_PARTS_AND_X = (
     "__call__", "dot", "query", "query_radius", "kernel_density", "two_point_correlation", "pairwise", "__matmul__",
     "__rmatmul__", "__mul__", "multiply", "pdf", "cdf", "integrate", "__imul__",
@@ -86,6 +89,8 @@ def every_method_of_part(part: Any, X: Any) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         for name in _OF_PARTS:
+            if name in _ELEMENT_BY_ELEMENT and (_attempt(lambda: len(part)) or 0) > _ELEMENTS_MAX:
+                continue
             _call(part, name)
             _call(_attempt(lambda: copy.deepcopy(part)), name)
         for name in _OF_PARTS_AND_X:
