@@ -19,6 +19,7 @@ typedef struct {
     Py_ssize_t size;                 /* bytes of a record */
     Py_ssize_t left, right, feature; /* where in it they are */
     Py_ssize_t is_leaf;              /* -1: there is no such field, both children of a leaf are -1 */
+    Py_ssize_t mark;                 /* a byte: whether it is set in an inner node is told; -1: there is none */
 } Fields;
 
 static inline int64_t
@@ -41,7 +42,7 @@ load_uint32(const char *bytes)
  * node whose parent has not been met, else how many nodes there are from the root to it. As children come after their
  * parents, all of a node's possible parents have been met when the walk comes to it. */
 static int64_t
-depth_of(const char *node, int64_t n_nodes, int64_t n_features, const Fields *fields, int64_t *levels)
+depth_of(const char *node, int64_t n_nodes, int64_t n_features, const Fields *fields, int64_t *levels, int *is_marked)
 {
     int64_t deepest = 1;
     memset(levels, 0, (size_t)n_nodes * sizeof *levels);
@@ -69,31 +70,13 @@ depth_of(const char *node, int64_t n_nodes, int64_t n_features, const Fields *fi
         int64_t feature = load_int64(node + fields->feature);
         if (feature < 0 || feature >= n_features)
             return -1;
+        if (fields->mark >= 0 && node[fields->mark])
+            *is_marked = 1;
         levels[left] = levels[right] = ++level; /* at most n_nodes */
         if (level > deepest)
             deepest = level;
     }
     return deepest - 1;
-}
-
-/* 1 if all are trees, with their depths written; 0 if not. The counts are read a second time here, without the
- * interpreter's lock: that they fit is looked at again, so no other thread can make them reach further. */
-static int
-check_all(const char *nodes, int64_t n_nodes, const Fields *fields, const char *counts, const char *n_features,
-          char *depths, Py_ssize_t n_trees, int64_t *levels, int64_t largest)
-{
-    for (Py_ssize_t tree = 0; tree < n_trees; tree++) {
-        int64_t count = load_int64(counts + tree * 8);
-        if (count < 1 || count > largest || count > n_nodes)
-            return 0;
-        int64_t depth = depth_of(nodes, count, load_int64(n_features + tree * 8), fields, levels);
-        if (depth < 0)
-            return 0;
-        memcpy(depths + tree * 8, &depth, sizeof depth);
-        nodes += count * fields->size; /* inside the buffer: count is at most the number of records left */
-        n_nodes -= count;
-    }
-    return 1;
 }
 
 static int
@@ -102,56 +85,92 @@ is_inside(Py_ssize_t offset, Py_ssize_t width, Py_ssize_t size)
     return offset >= 0 && width <= size && offset <= size - width;
 }
 
+/* 0 if not all are trees; else 1 with their depths written, 2 if a mark was seen besides. */
+static long
+check_all(const Py_buffer *trees, Py_ssize_t n_trees, const char *n_features, char *depths, const Fields *fields,
+          int64_t *levels)
+{
+    int is_marked = 0;
+    for (Py_ssize_t tree = 0; tree < n_trees; tree++) {
+        int64_t n_nodes = trees[tree].len / fields->size, features = load_int64(n_features + tree * 8);
+        int64_t depth = depth_of(trees[tree].buf, n_nodes, features, fields, levels, &is_marked);
+        if (depth < 0)
+            return 0;
+        memcpy(depths + tree * 8, &depth, sizeof depth);
+    }
+    return 1 + is_marked;
+}
+
+/* Get the buffers of all trees, and the number of nodes of the largest; -1 with an error set if that cannot be.
+ * `*n_held` says of how many buffers are to be released, in either case. */
+static int64_t
+hold(PyObject *list, Py_ssize_t n_trees, Py_ssize_t size, Py_buffer *trees, Py_ssize_t *n_held)
+{
+    int64_t largest = 0;
+    for (Py_ssize_t tree = 0; tree < n_trees; tree++) {
+        PyObject *item = PySequence_GetItem(list, tree);
+        if (item == NULL)
+            return -1;
+        int failed = PyObject_GetBuffer(item, &trees[tree], PyBUF_SIMPLE);
+        Py_DECREF(item);
+        if (failed)
+            return -1;
+        ++*n_held;
+        int64_t n_nodes = trees[tree].len / size;
+        if (n_nodes < 1 || trees[tree].len % size) {
+            PyErr_SetString(PyExc_ValueError, "a tree is one record or more");
+            return -1;
+        }
+        largest = n_nodes > largest ? n_nodes : largest;
+    }
+    return largest;
+}
+
 static PyObject *
 check(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    Py_buffer nodes, counts, n_features, depths;
+    PyObject *list, *result = NULL;
+    Py_buffer n_features, depths, *trees = NULL;
     Fields fields;
-    PyObject *result = NULL;
-    if (!PyArg_ParseTuple(args, "y*y*y*w*nnnnn:check", &nodes, &counts, &n_features, &depths, &fields.size,
-                          &fields.left, &fields.right, &fields.feature, &fields.is_leaf))
+    int64_t *levels = NULL;
+    Py_ssize_t n_held = 0;
+    if (!PyArg_ParseTuple(args, "O!y*w*nnnnnn:check", &PyList_Type, &list, &n_features, &depths, &fields.size,
+                          &fields.left, &fields.right, &fields.feature, &fields.is_leaf, &fields.mark))
         return NULL;
 
-    Py_ssize_t child = fields.is_leaf >= 0 ? 4 : 8, n_trees = counts.len / 8;
+    Py_ssize_t child = fields.is_leaf >= 0 ? 4 : 8, n_trees = PyList_Size(list);
     if (!is_inside(fields.left, child, fields.size) || !is_inside(fields.right, child, fields.size) ||
-        !is_inside(fields.feature, 8, fields.size) || (fields.is_leaf >= 0 && fields.is_leaf >= fields.size) ||
-        nodes.len % fields.size || counts.len % 8 || n_features.len != counts.len || depths.len != counts.len) {
+        !is_inside(fields.feature, 8, fields.size) || fields.is_leaf >= fields.size || fields.mark >= fields.size ||
+        depths.len % 8 || depths.len / 8 != n_trees || n_features.len != depths.len) {
         PyErr_SetString(PyExc_ValueError, "the fields are not inside a record, or the buffers do not fit each other");
         goto done;
     }
-    int64_t n_nodes = nodes.len / fields.size, left_over = n_nodes, largest = 0;
-    for (Py_ssize_t tree = 0; tree < n_trees; tree++) {
-        int64_t count = load_int64((const char *)counts.buf + tree * 8);
-        if (count < 1 || count > left_over) {
-            left_over = -1;
-            break;
-        }
-        left_over -= count;
-        largest = count > largest ? count : largest;
-    }
-    if (left_over != 0) {
-        PyErr_SetString(PyExc_ValueError, "the counts of the nodes of trees do not add up to the nodes");
-        goto done;
-    }
-    if (largest > PY_SSIZE_T_MAX / (int64_t)sizeof(int64_t)) {
+    if (n_trees <= PY_SSIZE_T_MAX / (Py_ssize_t)sizeof *trees)
+        trees = PyMem_Malloc((size_t)n_trees * sizeof *trees);
+    if (trees == NULL) {
         PyErr_NoMemory();
         goto done;
     }
-    int64_t *levels = PyMem_Malloc((size_t)largest * sizeof *levels);
+    int64_t largest = hold(list, n_trees, fields.size, trees, &n_held);
+    if (largest < 0)
+        goto done;
+    if (largest <= PY_SSIZE_T_MAX / (int64_t)sizeof *levels)
+        levels = PyMem_Malloc((size_t)largest * sizeof *levels);
     if (levels == NULL) {
         PyErr_NoMemory();
         goto done;
     }
-    int are_trees;
+    long found;
     Py_BEGIN_ALLOW_THREADS
-    are_trees = check_all(nodes.buf, n_nodes, &fields, counts.buf, n_features.buf, depths.buf, n_trees, levels, largest);
+    found = check_all(trees, n_trees, n_features.buf, depths.buf, &fields, levels);
     Py_END_ALLOW_THREADS
-    PyMem_Free(levels);
-    result = PyBool_FromLong(are_trees);
+    result = PyLong_FromLong(found);
 
 done:
-    PyBuffer_Release(&nodes);
-    PyBuffer_Release(&counts);
+    while (n_held > 0)
+        PyBuffer_Release(&trees[--n_held]);
+    PyMem_Free(trees);
+    PyMem_Free(levels);
     PyBuffer_Release(&n_features);
     PyBuffer_Release(&depths);
     return result;
@@ -159,8 +178,8 @@ done:
 
 static PyMethodDef methods[] = {
     {"check", check, METH_VARARGS,
-     "check(nodes, counts, n_features, depths, size, left, right, feature, is_leaf)\n--\n\n"
-     "Whether records are trees laid end to end; writes the depth of each."},
+     "check(trees, n_features, depths, size, left, right, feature, is_leaf, mark)\n--\n\n"
+     "0 unless the records of each are a tree, else 1, or 2 if an inner node is marked; writes the depth of each."},
     {NULL, NULL, 0, NULL},
 };
 

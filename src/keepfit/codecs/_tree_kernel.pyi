@@ -3,8 +3,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 def check(
-    nodes: NDArray[Any],
-    counts: NDArray[Any],
+    trees: list[NDArray[Any]],
     n_features: NDArray[Any],
     depths: NDArray[Any],
     size: int,
@@ -12,5 +11,6 @@ def check(
     right: int,
     feature: int,
     is_leaf: int,
+    mark: int,
     /,
-) -> bool: ...
+) -> int: ...

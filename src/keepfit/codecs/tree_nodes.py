@@ -6,6 +6,7 @@ with records that it refuses, NumPy goes over them a dozen times.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -19,9 +20,14 @@ try:
 except ImportError:  # there was no C compiler where keepfit was installed, or it runs from a source tree
     kernel = None  # type: ignore[assignment]
 
-__all__ = ["NodeFields", "check_nodes", "kernel"]
+__all__ = ["NodeFields", "bunches", "check_nodes", "joined", "kernel"]
 
 _LEAF = -1  # sklearn.tree._tree.TREE_LEAF
+
+
+#: NumPy goes over trees together up to this many nodes: its cost per call is shared, and all stays in a processor's
+#: cache.
+_NODES_TOGETHER = 8_000
 
 
 class NodeFields(NamedTuple):
@@ -32,28 +38,29 @@ class NodeFields(NamedTuple):
     left, right, feature : str
     is_leaf : str
         Empty where there is none: then the children of a leaf are both -1.
+    mark : str
+        A field that only some trees have set in an inner node; empty where there is none.
     """
 
     left: str
     right: str
     feature: str
     is_leaf: str = ""
+    mark: str = ""
 
 
 def check_nodes(
-    nodes: NDArray[Any], counts: NDArray[np.int64], n_features: NDArray[np.int64], fields: NodeFields
-) -> NDArray[np.int64]:
-    """Check several trees that are laid end to end, and give their depths.
+    trees: list[NDArray[Any]], n_features: NDArray[np.int64], fields: NodeFields
+) -> tuple[NDArray[np.int64], bool]:
+    """Check the nodes of trees, and give the depths of these.
 
     Every inner node has two children, after it in its own tree, and splits on a feature that is there; every node but
-    the roots has one parent. So every walk from a root ends, inside the array.
+    the root has one parent. So every walk from a root ends, inside the array.
 
     Parameters
     ----------
-    nodes : ndarray of shape (n_nodes,)
-        Records in the byte order of this machine. Children are counted from the root of their tree.
-    counts : ndarray of shape (n_trees,), of int64
-        The number of nodes of each tree, at least 1; together `n_nodes`.
+    trees : list of ndarray of shape (n_nodes,)
+        Records of one dtype, at least one in each.
     n_features : ndarray of shape (n_trees,), of int64
     fields : NodeFields
 
@@ -61,6 +68,8 @@ def check_nodes(
     -------
     depths : ndarray of shape (n_trees,)
         That of a tree which is one leaf is 0.
+    is_marked : bool
+        Whether the mark is set in any inner node.
 
     Raises
     ------
@@ -71,37 +80,64 @@ def check_nodes(
     -----
     Cost is linear in the number of nodes; without the compiled module, times the logarithm of the largest depth.
     """
-    layout = _layout(nodes.dtype, fields) if kernel is not None else None
+    if not trees:
+        return np.empty(0, np.int64), False
+    layout = _layout(trees[0].dtype, fields) if kernel is not None else None
     if layout is None:
-        return _checked_in_passes(nodes, counts, n_features, fields)
-    depths = np.empty(len(counts), np.int64)
-    if not kernel.check(np.ascontiguousarray(nodes), counts, n_features, depths, *layout):
-        _checked_in_passes(nodes, counts, n_features, fields)  # says what is wrong
+        return _checked_in_bunches(trees, n_features, fields)
+    depths = np.empty(len(trees), np.int64)
+    whole = [tree if tree.flags.c_contiguous else np.ascontiguousarray(tree) for tree in trees]
+    found = kernel.check(whole, n_features, depths, *layout)
+    if not found:
+        _checked_in_bunches(trees, n_features, fields)  # says what is wrong
         raise InvalidStateError("the nodes of a tree do not make one tree")
-    return depths
+    return depths, found == 2
 
 
 @cache
-def _layout(dtype: np.dtype[Any], fields: NodeFields) -> tuple[int, int, int, int, int] | None:
+def _layout(dtype: np.dtype[Any], fields: NodeFields) -> tuple[int, ...] | None:
     """The size of a record and where its fields are, as the compiled check takes them; None if it does not."""
     child = np.uint32 if fields.is_leaf else np.int64
-    kinds = {fields.left: child, fields.right: child, fields.feature: np.int64}
-    if any(dtype[name] != kind for name, kind in kinds.items()) or (fields.is_leaf and dtype[fields.is_leaf] != "u1"):
+    kinds = NodeFields(*map(np.dtype, (child, child, np.int64, np.uint8, np.uint8)))  # type: ignore[arg-type]
+    if any(name and dtype[name] != kind for name, kind in zip(fields, kinds, strict=True)):
         return None
     places = {name: place for name, (_, place, *_) in (dtype.fields or {}).items()}
-    return (
-        dtype.itemsize,
-        places[fields.left],
-        places[fields.right],
-        places[fields.feature],
-        places.get(fields.is_leaf, -1),
-    )
+    return dtype.itemsize, *(places.get(name, -1) for name in fields)
+
+
+def bunches(lengths: list[int]) -> Iterator[tuple[int, int]]:
+    """The numbers of the first of some trees, and of the one after them, that have few enough nodes together."""
+    ends = np.cumsum(lengths)
+    first = start = 0
+    while first < len(lengths):
+        last = max(int(np.searchsorted(ends, start + _NODES_TOGETHER, "right")), first + 1)
+        yield first, last
+        first, start = last, int(ends[last - 1])
+
+
+def joined(trees: list[NDArray[Any]]) -> NDArray[Any]:
+    """Nodes end to end. They go as octets: NumPy would take records field by field, and pack their dtype anew."""
+    whole: list[Any] = [tree if tree.flags.c_contiguous else np.ascontiguousarray(tree) for tree in trees]
+    return np.frombuffer(bytearray().join(whole), trees[0].dtype)
+
+
+def _checked_in_bunches(
+    trees: list[NDArray[Any]], n_features: NDArray[np.int64], fields: NodeFields
+) -> tuple[NDArray[np.int64], bool]:
+    """What `check_nodes` does, by NumPy alone."""
+    lengths = list(map(len, trees))
+    counts = np.array(lengths, np.int64)
+    found = [
+        _checked_in_passes(joined(trees[first:last]), counts[first:last], n_features[first:last], fields)
+        for first, last in bunches(lengths)
+    ]
+    return np.concatenate([depths for depths, _ in found]), any(is_marked for _, is_marked in found)
 
 
 def _checked_in_passes(
     nodes: NDArray[Any], counts: NDArray[np.int64], n_features: NDArray[np.int64], fields: NodeFields
-) -> NDArray[np.int64]:
-    """What `check_nodes` does, by NumPy alone."""
+) -> tuple[NDArray[np.int64], bool]:
+    """Trees that are laid end to end."""
     left, right = nodes[fields.left], nodes[fields.right]
     if fields.is_leaf:
         inner = np.flatnonzero(nodes[fields.is_leaf] == 0)
@@ -113,7 +149,8 @@ def _checked_in_passes(
     feature = nodes[fields.feature][inner]
     if inner.size and (feature.min() < 0 or (feature >= np.repeat(n_features, counts)[inner]).any()):
         raise InvalidStateError("a tree splits on a feature it does not have")
-    return _depths(inner, children, counts)
+    is_marked = bool(fields.mark) and bool(nodes[fields.mark][inner].any())
+    return _depths(inner, children, counts), is_marked
 
 
 def _children(

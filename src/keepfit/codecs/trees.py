@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import accumulate
 from typing import Any
 
@@ -12,11 +11,11 @@ from numpy.typing import NDArray
 from keepfit.codecs.codec import Building, Codec, Reducing, check_columns, check_fields, pieces_of, whole_of
 from keepfit.codecs.portions import Portions
 from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
-from keepfit.codecs.tree_nodes import NodeFields, check_nodes
+from keepfit.codecs.tree_nodes import NodeFields, bunches, check_nodes
 from keepfit.errors import InvalidStateError, VersionError
 from keepfit.graph import Node
 
-__all__ = ["CODECS", "bunches"]
+__all__ = ["CODECS"]
 
 
 class _Tree(Codec):
@@ -47,9 +46,9 @@ class _Tree(Codec):
         nodes, values = _Nodes(all_nodes, context), _Arrays(all_values)
         trees: list[Any] = []
         for first, last in bunches(nodes.lengths):  # a bunch is checked and copied while it is in the cache
-            pieces, whole = nodes.take(first, last)
-            _check_trees(features[first:last], depths[first:last], whole, np.array(nodes.lengths[first:last]))
-            trees += _made([*(column[first:last] for column in others), pieces, values.take(first, last)[0]])
+            pieces = nodes.take(first, last)
+            _check_trees(features[first:last], depths[first:last], pieces)
+            trees += _made([*(column[first:last] for column in others), pieces, values.take(first, last)])
         return trees
 
 
@@ -60,12 +59,11 @@ class _Arrays:
         self._arrays = arrays
         self._portions = arrays[0] if type(arrays[0]) is Portions else None
 
-    def take(self, first: int, last: int) -> tuple[list[NDArray[Any]], NDArray[Any] | None]:
-        """Those of trees `first` to before `last`; and all of them end to end, if they lie so."""
+    def take(self, first: int, last: int) -> list[NDArray[Any]]:
+        """Those of trees `first` to before `last`."""
         if self._portions is None:
-            return self._arrays[first:last], None
-        whole = self._portions.take(first, last)
-        return pieces_of(whole, self._portions.lengths[first:last]), whole
+            return self._arrays[first:last]
+        return pieces_of(self._portions.take(first, last), self._portions.lengths[first:last])
 
 
 class _Nodes(_Arrays):
@@ -84,16 +82,16 @@ class _Nodes(_Arrays):
             raise InvalidStateError("a tree has at least one node")
         self._starts = list(accumulate(self.lengths, initial=0))
 
-    def take(self, first: int, last: int) -> tuple[list[NDArray[Any]], NDArray[Any]]:
-        pieces, whole = super().take(first, last)
-        if whole is not None:
+    def take(self, first: int, last: int) -> list[NDArray[Any]]:
+        if self._portions is not None:
+            whole = self._portions.take(first, last)
             _check_kinds([whole])
         elif self._whole is not None:
             whole = self._whole[self._starts[first] : self._starts[last]]
         else:
-            return pieces, _joined(pieces)
+            return self._arrays[first:last]
         whole = whole.view(tree_node_dtype())  # the very dtype is known at once by compiled code
-        return pieces_of(whole, self.lengths[first:last]), whole
+        return pieces_of(whole, self.lengths[first:last])
 
 
 def _made(columns: list[list[Any]]) -> list[Any]:
@@ -142,10 +140,6 @@ _FIELDS: dict[str, Any] = {
 _NODE_FIELDS = NodeFields("left_child", "right_child", "feature")
 _INTEGERS, _FLOATS = np.dtype(np.intp), np.dtype(np.float64)
 
-#: Trees are checked together up to this many nodes: numpy's cost per call is shared, and all stays in a processor's
-#: cache.
-_NODES_TOGETHER = 8_000
-
 
 def _integers(values: list[int]) -> NDArray[np.int64]:
     try:
@@ -180,27 +174,10 @@ def _check_kinds(arrays: list[NDArray[Any]]) -> None:
         raise InvalidStateError("the nodes of a tree are a row of records")
 
 
-def bunches(lengths: list[int]) -> Iterator[tuple[int, int]]:
-    """The numbers of the first of some trees, and of the one after them, that have few enough nodes together."""
-    ends = np.cumsum(lengths)
-    first = start = 0
-    while first < len(lengths):
-        last = max(int(np.searchsorted(ends, start + _NODES_TOGETHER, "right")), first + 1)
-        yield first, last
-        first, start = last, int(ends[last - 1])
-
-
-def _joined(trees: list[NDArray[Any]]) -> NDArray[Any]:
-    if len(trees) == 1:
-        return trees[0]
-    dtype = trees[0].dtype
-    raw = np.dtype((np.void, dtype.itemsize))  # concatenating structured arrays would pack their dtype anew
-    return np.concatenate([one.view(raw) for one in trees]).view(dtype)
-
-
-def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArray[Any], counts: NDArray[Any]) -> None:
-    """Raise unless these nodes are trees, one after the other, each of the depth and the features it claims."""
-    if (check_nodes(nodes, counts, n_features, _NODE_FIELDS) != max_depth).any():
+def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], trees: list[NDArray[Any]]) -> None:
+    """Raise unless these are the nodes of trees, each of the depth and the features it claims."""
+    depths, _ = check_nodes(trees, n_features, _NODE_FIELDS)
+    if (depths != max_depth).any():
         raise InvalidStateError("the depth of a tree is not what its nodes say")
 
 

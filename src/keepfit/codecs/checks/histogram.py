@@ -6,6 +6,7 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 from __future__ import annotations
 
 from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,7 @@ from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
 from keepfit.codecs.codec import class_name
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
-from keepfit.codecs.tree_nodes import NodeFields, check_nodes
-from keepfit.codecs.trees import bunches
+from keepfit.codecs.tree_nodes import NodeFields, bunches, check_nodes, joined
 from keepfit.errors import VersionError
 
 __all__ = ["CHECKS"]
@@ -23,10 +23,10 @@ __all__ = ["CHECKS"]
 _ROOM = "sklearn.ensemble._hist_gradient_boosting."
 _PREDICTOR = _ROOM + "predictor.TreePredictor"
 _MAPPER = _ROOM + "binning._BinMapper"
-_NODE_FIELDS = NodeFields("left", "right", "feature_idx", "is_leaf")
+_NODE_FIELDS = NodeFields("left", "right", "feature_idx", "is_leaf", "is_categorical")
 
 _PREDICTOR_RULES = """
-    nodes!                    a[N]
+    nodes!                    a[_]
     binned_left_cat_bitsets!  u4[B,8]
     raw_left_cat_bitsets!     u4[B,8]
 """
@@ -62,25 +62,27 @@ def _check_model(state: State, dims: Dims) -> None:
     if not loss_fits(state["_loss"], outputs, is_classifier="classes_" in state):
         refuse("the loss of histogram boosting does not fit its number of trees in an iteration")
     iterations = state["_predictors"]
-    if any(type(predictors) is not list or len(predictors) != outputs for predictors in iterations):
+    if not set(map(type, iterations)) <= {list} or not set(map(len, iterations)) <= {outputs}:
         refuse("histogram boosting has a tree for each output in an iteration")
     members = list(chain.from_iterable(iterations))
     if any(class_name(cls) != _PREDICTOR for cls in set(map(type, members))):
         refuse("histogram boosting is made of its own trees")
     trees = [predictor.__dict__ for predictor in members]
-    nodes = [tree.get("nodes") for tree in trees]
-    if any(part is None for part in nodes):
+    nodes: list[Any] = [tree.get("nodes") for tree in trees]
+    if type(None) in map(type, nodes):
         refuse("histogram boosting is made of its own trees")
     _check_kinds(nodes)
-    for first, last in bunches(list(map(len, nodes))):
-        _check_trees(trees[first:last], nodes[first:last], is_categorical)
+    _, has_categories = check_nodes(nodes, np.full(len(nodes), dims["F"], np.int64), _NODE_FIELDS)
+    if has_categories:
+        for first, last in bunches(list(map(len, nodes))):
+            _check_categories(trees[first:last], nodes[first:last], is_categorical)
     if state["_preprocessor"] is not None:
         _check_preprocessor(state["_preprocessor"].__dict__, state, dims["F"])
 
 
 def _check_kinds(parts: list[Any]) -> None:
     dtype = predictor_record_dtype()
-    for found in {id(part.dtype): part.dtype for part in parts}.values():
+    for found in set(map(attrgetter("dtype"), parts)):
         if found != dtype:
             fields = ", ".join(found.names or ())
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
@@ -88,19 +90,14 @@ def _check_kinds(parts: list[Any]) -> None:
         refuse("a tree has at least one node")
 
 
-def _check_trees(trees: list[dict[str, Any]], parts: list[Any], is_categorical: Any) -> None:
-    """Raise unless the nodes of each of these are one tree on features that are there."""
-    # Joined as octets: concatenating structured arrays goes field by field, and would pack their dtype anew.
-    whole: list[Any] = [part if part.flags.c_contiguous else np.ascontiguousarray(part) for part in parts]
-    nodes = np.frombuffer(bytearray().join(whole), predictor_record_dtype())
-    counts = np.array(list(map(len, parts)))
-    check_nodes(nodes, counts, np.full(len(counts), len(is_categorical)), _NODE_FIELDS)
+def _check_categories(trees: list[dict[str, Any]], parts: list[Any], is_categorical: Any) -> None:
+    """Raise unless these trees, whose nodes have been checked, list what they split by categories on."""
+    nodes = joined(parts)
     by_category = np.flatnonzero((nodes["is_categorical"] != 0) & (nodes["is_leaf"] == 0))
-    if by_category.size:
-        listed = np.repeat([len(tree["raw_left_cat_bitsets"]) for tree in trees], counts)[by_category]
-        of_categories = is_categorical[nodes["feature_idx"][by_category]]
-        if not of_categories.all() or (nodes["bitset_idx"][by_category] >= listed).any():
-            refuse("a tree splits by categories that it does not list, or on a feature that has none")
+    listed = np.repeat([len(tree["raw_left_cat_bitsets"]) for tree in trees], list(map(len, parts)))[by_category]
+    of_categories = is_categorical[nodes["feature_idx"][by_category]]
+    if not of_categories.all() or (nodes["bitset_idx"][by_category] >= listed).any():
+        refuse("a tree splits by categories that it does not list, or on a feature that has none")
 
 
 def _check_preprocessor(parts: dict[str, Any], state: State, features: int) -> None:

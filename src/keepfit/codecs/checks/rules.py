@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from operator import attrgetter, itemgetter
 from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
@@ -234,15 +235,20 @@ class Check:
         refuse(f"the attribute {attribute!r} of {_last(self.name)} must be {text}" + (f", with {known}" * bool(known)))
 
 
+#: A rule that asks for a number of dimensions, and for no lengths.
+_ANY_LENGTHS = re.compile(r"^\w+\[_(,_)*\]$")
+
+
 def _hold_alike(rule: _Rule, members: _Members) -> bool:
     """Whether a rule that holds for an attribute of one member holds for all, because it cannot tell them apart."""
-    values = [member[rule[0]] for member in members]
+    values = list(map(itemgetter(rule[0]), members))
     kind, *others = set(map(type, values))
     text = rule[3]
     if others or "csr[" in text or (kind is list and "list(" in text) or (kind is np.ndarray and "t[" in text):
         return False  # more is looked at than below
     if kind is np.ndarray:
-        return len({value.dtype for value in values}) == len({value.shape for value in values}) == 1
+        shape_of = attrgetter("ndim" if _ANY_LENGTHS.match(text) else "shape")
+        return len(set(map(attrgetter("dtype"), values))) == len(set(map(shape_of, values))) == 1
     return not issubclass(kind, (int, np.integer)) or values.count(values[0]) == len(values)
 
 
