@@ -6,6 +6,7 @@ same memory again and again, they are checked and copied while a processor's cac
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Iterator
 from typing import Any
@@ -37,6 +38,8 @@ class Portions:
     ----------
     lengths : list of int
         The number of rows of each member's array.
+    row_bytes : int
+        The size of a row.
 
     Raises
     ------
@@ -46,6 +49,7 @@ class Portions:
 
     def __init__(self, codec: Codec, group: Node, context: Building) -> None:
         self.lengths = group.lengths
+        self.row_bytes = group.array.dtype.itemsize * math.prod(group.array.shape[1:])
         self._codec, self._state, self._stream, self._context = codec, group.state, group.array, context
         if min(self.lengths) < 0 or sum(self.lengths) != len(self._stream):
             raise InvalidStateError("the lengths of a group do not add up to its array")

@@ -105,12 +105,12 @@ def _layout(dtype: np.dtype[Any], fields: NodeFields) -> tuple[int, ...] | None:
     return dtype.itemsize, *(places.get(name, -1) for name in fields)
 
 
-def bunches(lengths: list[int]) -> Iterator[tuple[int, int]]:
-    """The numbers of the first of some trees, and of the one after them, that have few enough nodes together."""
+def bunches(lengths: list[int], most: int = _NODES_TOGETHER) -> Iterator[tuple[int, int]]:
+    """The numbers of the first of some trees, and of the one after them, that have at most so many nodes together."""
     ends = np.cumsum(lengths)
     first = start = 0
     while first < len(lengths):
-        last = max(int(np.searchsorted(ends, start + _NODES_TOGETHER, "right")), first + 1)
+        last = max(int(np.searchsorted(ends, start + most, "right")), first + 1)
         yield first, last
         first, start = last, int(ends[last - 1])
 

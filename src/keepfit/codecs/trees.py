@@ -45,7 +45,8 @@ class _Tree(Codec):
             raise InvalidStateError("a tree has no negative number of features")
         nodes, values = _Nodes(all_nodes, context), _Arrays(all_values)
         trees: list[Any] = []
-        for first, last in bunches(nodes.lengths):  # a bunch is checked and copied while it is in the cache
+        most = _BYTES_TOGETHER // max(1, nodes.row_bytes + values.row_bytes)  # a file may have rows without bytes
+        for first, last in bunches(nodes.lengths, most):  # a bunch is checked and copied while it is in the cache
             pieces = nodes.take(first, last)
             _check_trees(features[first:last], depths[first:last], pieces)
             trees += _made([*(column[first:last] for column in others), pieces, values.take(first, last)])
@@ -58,6 +59,7 @@ class _Arrays:
     def __init__(self, arrays: list[Any]) -> None:
         self._arrays = arrays
         self._portions = arrays[0] if type(arrays[0]) is Portions else None
+        self.row_bytes = self._portions.row_bytes if self._portions is not None else tree_node_dtype().itemsize
 
     def take(self, first: int, last: int) -> list[NDArray[Any]]:
         """Those of trees `first` to before `last`."""
@@ -139,6 +141,11 @@ _FIELDS: dict[str, Any] = {
 
 _NODE_FIELDS = NodeFields("left_child", "right_child", "feature")
 _INTEGERS, _FLOATS = np.dtype(np.intp), np.dtype(np.float64)
+
+
+#: Trees are read, checked and built together up to this many bytes of nodes and values: what a processor's second
+#: cache holds.
+_BYTES_TOGETHER = 2_000_000
 
 
 def _integers(values: list[int]) -> NDArray[np.int64]:
