@@ -2,8 +2,10 @@
 
 Each server is started by its own command, in its own defaults, with one process that predicts, and is asked for one row
 of 20 numbers at a time over one connection that stays open. Measured is the processor time of all its processes, as the
-kernel counts it (``/proc/PID/task/*/schedstat``), per request. Then, of keepfit alone: the latency that one client sees
-with batching on and off, and throughput and latency at 32 clients.
+kernel counts it (``/proc/PID/task/*/schedstat``), per request. keepfit's front answers one row of FP64 for a small
+linear model by itself, unless it is a tenant's; so what a jail adds is measured of FP32 there, which always goes to a
+worker. Then, of keepfit alone: the latency that one client sees with batching on and off, where a worker answers, and
+throughput and latency at 32 clients.
 
 Peers are installed into environments of their own under ``.venv-serving``, or are given: ``--peer mlserver=PYTHON``.
 Prints tables and writes ``results/serving.json``.
@@ -24,7 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,16 @@ class Server:
     port: int
     pid: int
     request_of: Callable[[str], bytes]
+
+
+def by_workers(server: Server) -> Server:
+    """The same server, asked for what its workers alone answer: the one small linear model in FP32."""
+
+    def request_of(name: str) -> bytes:
+        request = server.request_of(name)
+        return request.replace(b"FP64", b"FP32") if name == "logistic" else request
+
+    return replace(server, request_of=request_of)
 
 
 def models() -> dict[str, Any]:
@@ -356,14 +368,23 @@ def measure_cpu(folder: Path, peers: dict[str, Path | None], count: int) -> dict
 
     def all_of(server: Server, label: str, count: int) -> None:
         found[label] = {name: cpu_per_request_ms(server, name, count) for name in names}
-        print(f"{label:<18}" + "".join(f"{found[label][name]:>14.3f}" for name in names), flush=True)
+        tell(label)
+
+    def tell(label: str) -> None:
+        print(f"{label:<24}" + "".join(f"{found[label][name]:>14.3f}" for name in names), flush=True)
 
     print("processor time of all processes of a server for a request of one row, in ms")
-    print(" " * 18 + "".join(f"{name:>14}" for name in names))
+    print(" " * 24 + "".join(f"{name:>14}" for name in names))
     with keepfit_server(folder) as server:
         all_of(server, "keepfit", count)
+        all_of(by_workers(server), "keepfit, by workers", count)
     with keepfit_server(folder, jailed=True) as server:
         all_of(server, "keepfit, jailed", count)
+        all_of(by_workers(server), "keepfit, by jails", count)
+    found["a jail adds"] = {
+        name: found["keepfit, by jails"][name] - found["keepfit, by workers"][name] for name in names
+    }
+    tell("a jail adds")
     for peer, given in peers.items():
         try:
             python = given or peer_python(peer)
@@ -375,19 +396,20 @@ def measure_cpu(folder: Path, peers: dict[str, Path | None], count: int) -> dict
                 for name in names:
                     with mlflow(folder, python, name) as server:
                         found[peer][name] = cpu_per_request_ms(server, name, count // 10)
-                print(f"{peer:<18}" + "".join(f"{found[peer][name]:>14.3f}" for name in names), flush=True)
+                tell(peer)
         except (subprocess.CalledProcessError, RuntimeError) as error:
             found.pop(peer, None)
-            print(f"{peer:<18} NOT MEASURED: {str(error)[-600:]}", flush=True)
+            print(f"{peer:<24} NOT MEASURED: {str(error)[-600:]}", flush=True)
     for peer in found.keys() & PEERS.keys():
-        print(f"{peer + ' / keepfit':<18}" + "".join(f"{found[peer][n] / found['keepfit'][n]:>14.1f}" for n in names))
+        print(f"{peer + ' / keepfit':<24}" + "".join(f"{found[peer][n] / found['keepfit'][n]:>14.1f}" for n in names))
     return found
 
 
 def measure_latency(folder: Path, count: int) -> dict[str, float]:
     """Medians of one client, batching on and off in turn, in servers that run side by side."""
     found: dict[str, list[float]] = {"on": [], "off": []}
-    with keepfit_server(folder) as on, keepfit_server(folder, "--no-batching") as off:
+    with keepfit_server(folder) as batching, keepfit_server(folder, "--no-batching") as not_batching:
+        on, off = by_workers(batching), by_workers(not_batching)
         for server in (on, off):
             wait_for(server, "logistic")
             latency_ms(server, "logistic", WARM_UP)
