@@ -34,7 +34,10 @@ def mutate(
         if keep is None or number in keep:
             rng = _Random(f"{seed} {number}")
             for change in rng.choices(_CHANGES, _WEIGHTS, k=4):
-                note = change(copy, rng, donors)
+                try:
+                    note = change(copy, rng, donors)
+                except (TypeError, ValueError, LookupError, AttributeError) as error:
+                    note = f"in vain, over what was changed before: {error}"
                 if note != "nothing":  # most models have no groups, for one
                     break
             notes.append(f"{change.__name__.strip('_')}: {note}")
