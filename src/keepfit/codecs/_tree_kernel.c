@@ -38,31 +38,47 @@ load_uint32(const char *bytes)
     return value;
 }
 
-/* The depth of one tree, or -1 if the records are not one tree. `levels` has room for a number for each node: 0 for a
- * node whose parent has not been met, else how many nodes there are from the root to it. As children come after their
- * parents, all of a node's possible parents have been met when the walk comes to it. */
+/* Note the places of the nodes that have children, and give their number. Whether the next node has any is as good as
+ * chance, so there is no branch on it: a processor would guess wrong half of the time. */
 static int64_t
-depth_of(const char *node, int64_t n_nodes, int64_t n_features, const Fields *fields, int64_t *levels, int *is_marked)
+find_inner(const char *node, int64_t n_nodes, const Fields *fields, int64_t *inner)
 {
-    int64_t deepest = 1;
+    int64_t n_inner = 0;
+    for (int64_t place = 0; place < n_nodes; place++, node += fields->size) {
+        inner[n_inner] = place; /* n_inner is at most place */
+        if (fields->is_leaf >= 0)
+            n_inner += node[fields->is_leaf] == 0;
+        else
+            n_inner += (load_int64(node + fields->left) != -1) | (load_int64(node + fields->right) != -1);
+    }
+    return n_inner;
+}
+
+/* The depth of one tree, or -1 if the records are not one tree. `levels` and `inner` have room for a number for each
+ * node. A level is 0 for a node whose parent has not been met, else how many nodes there are from the root to it. As
+ * children come after their parents, all of a node's possible parents have been met when the walk comes to it. */
+static int64_t
+depth_of(const char *nodes, int64_t n_nodes, int64_t n_features, const Fields *fields, int64_t *levels, int64_t *inner,
+         int *is_marked)
+{
+    int64_t deepest = 1, n_inner = find_inner(nodes, n_nodes, fields, inner);
+    if (n_inner > n_nodes / 2 || 2 * n_inner + 1 != n_nodes)
+        return -1; /* as no child has two parents, below, all nodes but the root have one */
     memset(levels, 0, (size_t)n_nodes * sizeof *levels);
     levels[0] = 1;
-    for (int64_t place = 0; place < n_nodes; place++, node += fields->size) {
-        int64_t left, right, level = levels[place];
-        if (level == 0)
-            return -1; /* a second root */
+    for (int64_t number = 0; number < n_inner; number++) {
+        int64_t place = inner[number], level = levels[place], left, right;
+        const char *node = nodes + place * fields->size;
         if (fields->is_leaf >= 0) {
-            if (node[fields->is_leaf])
-                continue;
             left = load_uint32(node + fields->left);
             right = load_uint32(node + fields->right);
         }
         else {
             left = load_int64(node + fields->left);
             right = load_int64(node + fields->right);
-            if (left == -1 && right == -1)
-                continue;
         }
+        if (level == 0)
+            return -1; /* a second root */
         if (left <= place || left >= n_nodes || right <= place || right >= n_nodes)
             return -1; /* a child that is not there, or not after its parent */
         if (left == right || levels[left] || levels[right])
@@ -88,12 +104,12 @@ is_inside(Py_ssize_t offset, Py_ssize_t width, Py_ssize_t size)
 /* 0 if not all are trees; else 1 with their depths written, 2 if a mark was seen besides. */
 static long
 check_all(const Py_buffer *trees, Py_ssize_t n_trees, const char *n_features, char *depths, const Fields *fields,
-          int64_t *levels)
+          int64_t *levels, int64_t *inner)
 {
     int is_marked = 0;
     for (Py_ssize_t tree = 0; tree < n_trees; tree++) {
         int64_t n_nodes = trees[tree].len / fields->size, features = load_int64(n_features + tree * 8);
-        int64_t depth = depth_of(trees[tree].buf, n_nodes, features, fields, levels, &is_marked);
+        int64_t depth = depth_of(trees[tree].buf, n_nodes, features, fields, levels, inner, &is_marked);
         if (depth < 0)
             return 0;
         memcpy(depths + tree * 8, &depth, sizeof depth);
@@ -154,15 +170,15 @@ check(PyObject *Py_UNUSED(module), PyObject *args)
     int64_t largest = hold(list, n_trees, fields.size, trees, &n_held);
     if (largest < 0)
         goto done;
-    if (largest <= PY_SSIZE_T_MAX / (int64_t)sizeof *levels)
-        levels = PyMem_Malloc((size_t)largest * sizeof *levels);
+    if (largest <= PY_SSIZE_T_MAX / 2 / (int64_t)sizeof *levels)
+        levels = PyMem_Malloc(2 * (size_t)largest * sizeof *levels);
     if (levels == NULL) {
         PyErr_NoMemory();
         goto done;
     }
     long found;
     Py_BEGIN_ALLOW_THREADS
-    found = check_all(trees, n_trees, n_features.buf, depths.buf, &fields, levels);
+    found = check_all(trees, n_trees, n_features.buf, depths.buf, &fields, levels, levels + largest);
     Py_END_ALLOW_THREADS
     result = PyLong_FromLong(found);
 

@@ -8,6 +8,7 @@ estimators, and the containers in them, are counted with what they hold, each ti
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from operator import countOf
 
 from keepfit.errors import InvalidStateError
@@ -77,21 +78,25 @@ _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.sca
 def _most_parts_of_trees(holding: list[tuple[int, Node, list[int]]]) -> float:
     """What no object's number of parts is over, if whatever has parts is in one place only; otherwise infinity."""
     holders: set[int] = set()
-    every: list[int] = []
-    repeated = 0
+    starts: list[int] = []  # of the nodes in `holders`, which are in order, and where each ends
+    stops: list[int] = []
+    to_holders: list[int] = []
+    found = 1
     for first, node, refs in holding:
-        if max(refs) >= first:
+        most = max(refs)
+        if most >= first:
             return math.inf
-        every += refs
-        if node.count == 1:
-            holders.add(first)
-        else:
-            holders.update(range(first, first + node.count))
-            common = [value.index for value in node.state.values() if type(value) is Ref]
-            every += common
-            repeated += len(common) * (node.count - 1)
-    is_shared = sum(map(holders.__contains__, every)) > len(holders.intersection(every))
-    return math.inf if is_shared else 1 + len(every) + repeated
+        common = [] if node.count == 1 else [value.index for value in node.state.values() if type(value) is Ref]
+        found += len(refs) + len(common) * node.count
+        before = bisect_right(starts, most)  # of arrays and the like, which most refer to, nothing more need be known
+        if before and stops[before - 1] > min(refs):
+            to_holders += refs
+        to_holders += common
+        starts.append(first)
+        stops.append(first + node.count)
+        holders.update(range(first, first + node.count))
+    is_shared = sum(map(holders.__contains__, to_holders)) > len(holders.intersection(to_holders))
+    return math.inf if is_shared else found
 
 
 def _count(node: Node, first: int, refs: list[int], parts: dict[int, int]) -> int:

@@ -67,15 +67,14 @@ def _check_model(state: State, dims: Dims) -> None:
     members = list(chain.from_iterable(iterations))
     if any(class_name(cls) != _PREDICTOR for cls in set(map(type, members))):
         refuse("histogram boosting is made of its own trees")
-    trees = [predictor.__dict__ for predictor in members]
-    nodes: list[Any] = [tree.get("nodes") for tree in trees]
+    nodes: list[Any] = [predictor.__dict__.get("nodes") for predictor in members]
     if type(None) in map(type, nodes):
         refuse("histogram boosting is made of its own trees")
     _check_kinds(nodes)
     _, has_categories = check_nodes(nodes, np.full(len(nodes), dims["F"], np.int64), _NODE_FIELDS)
     if has_categories:
         for first, last in bunches(list(map(len, nodes))):
-            _check_categories(trees[first:last], nodes[first:last], is_categorical)
+            _check_categories(members[first:last], nodes[first:last], is_categorical)
     if state["_preprocessor"] is not None:
         _check_preprocessor(state["_preprocessor"].__dict__, state, dims["F"])
 
@@ -90,11 +89,11 @@ def _check_kinds(parts: list[Any]) -> None:
         refuse("a tree has at least one node")
 
 
-def _check_categories(trees: list[dict[str, Any]], parts: list[Any], is_categorical: Any) -> None:
+def _check_categories(trees: list[Any], parts: list[Any], is_categorical: Any) -> None:
     """Raise unless these trees, whose nodes have been checked, list what they split by categories on."""
     nodes = joined(parts)
     by_category = np.flatnonzero((nodes["is_categorical"] != 0) & (nodes["is_leaf"] == 0))
-    listed = np.repeat([len(tree["raw_left_cat_bitsets"]) for tree in trees], list(map(len, parts)))[by_category]
+    listed = np.repeat([len(tree.raw_left_cat_bitsets) for tree in trees], list(map(len, parts)))[by_category]
     of_categories = is_categorical[nodes["feature_idx"][by_category]]
     if not of_categories.all() or (nodes["bitset_idx"][by_category] >= listed).any():
         refuse("a tree splits by categories that it does not list, or on a feature that has none")
