@@ -351,3 +351,30 @@ def test_where_keepfit_was_installed_with_a_compiler_the_kernel_is_there() -> No
     was_installed = any(f'"{ROOT.as_uri()}"' in text for text in urls)
     found = importlib.util.find_spec("keepfit.codecs._tree_kernel")
     assert found or not was_installed or COMPILER is None, "pip install -e . did not build the kernel"
+
+
+_LEFT_THERE = """
+import sys
+from types import ModuleType
+left = sys.modules["keepfit.codecs._tree_kernel"] = ModuleType("_tree_kernel")
+if {version} is not None:
+    left.VERSION = {version}
+from keepfit.codecs.tree_nodes import kernel
+assert kernel in (None, left)
+print(kernel is left)
+"""
+
+
+@pytest.mark.parametrize("version", [None, 0, 2])
+def test_a_module_compiled_from_another_source_is_not_called(version: int | None) -> None:
+    def is_called(version: int | None) -> str:
+        code = _LEFT_THERE.format(version=version)
+        return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
+
+    assert is_called(version) == "False"
+    assert is_called(1) == "True"
+
+
+def test_the_source_of_the_kernel_has_the_version_that_is_asked_for(kernel: Any) -> None:
+    assert "#define VERSION 1 " in SOURCE.read_text()
+    assert kernel is None or kernel.VERSION == 1

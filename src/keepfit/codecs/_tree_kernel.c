@@ -15,6 +15,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define VERSION 1 /* Of what `check` takes and gives: tree_nodes.py calls a module of this version, and no other. */
+
 typedef struct {
     Py_ssize_t size;                 /* bytes of a record */
     Py_ssize_t left, right, feature; /* where in it they are */
@@ -199,7 +201,13 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
-static PyModuleDef_Slot slots[] = {{0, NULL}};
+static int
+add_version(PyObject *module)
+{
+    return PyModule_AddIntConstant(module, "VERSION", VERSION);
+}
+
+static PyModuleDef_Slot slots[] = {{Py_mod_exec, add_version}, {0, NULL}};
 
 static PyModuleDef definition = {
     PyModuleDef_HEAD_INIT, "_tree_kernel", "The nodes of decision trees, checked in one pass.", 0, methods, slots,

@@ -2,6 +2,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+VERSION: int
+
 def check(
     trees: list[NDArray[Any]],
     n_features: NDArray[Any],

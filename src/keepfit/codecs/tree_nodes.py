@@ -20,6 +20,11 @@ try:
 except ImportError:  # there was no C compiler where keepfit was installed, or it runs from a source tree
     kernel = None  # type: ignore[assignment]
 
+#: Of the source beside this. A module that was compiled from another one, and was left there, may take other arguments.
+_KERNEL_VERSION = 1
+if getattr(kernel, "VERSION", 0) != _KERNEL_VERSION:
+    kernel = None  # type: ignore[assignment]
+
 __all__ = ["NodeFields", "bunches", "check_nodes", "joined", "kernel"]
 
 _LEAF = -1  # sklearn.tree._tree.TREE_LEAF
