@@ -246,6 +246,31 @@ def test_requests_sent_in_one_piece_are_answered_in_their_order_until_one_is_the
         assert server.predict("m", X[:1].tolist())[0] == 200
 
 
+def test_who_sends_requests_and_reads_no_answers_is_not_read_from_for_ever(tmp_path: Path) -> None:
+    with Store(tmp_path / "state.db") as store:
+        store["m"] = LinearRegression().fit(X, np.outer(AMOUNT, np.arange(1.0, 401.0)))
+    with serving(tmp_path / "state.db") as server, socket.create_connection(("127.0.0.1", server.port), 2) as sock:
+        some = _request(1, f"padding: {7000 * '-'}\r\n") * 20
+        n_taken = _n_taken(sock, some, 500)
+        assert n_taken < 500, "the server keeps answers of 70 MB"
+        assert server.predict("m", X[:1].tolist())[0] == 200
+        answers = bytearray()
+        while answers.count(b"HTTP/1.1 200") < n_taken * 20:  # who reads after all has lost nothing
+            part = sock.recv(1 << 22)
+            assert part
+            answers += part
+
+
+def _n_taken(sock: socket.socket, piece: bytes, most: int) -> int:
+    """How often a piece can be sent before the server reads no more."""
+    for number in range(most):
+        try:
+            sock.sendall(piece)
+        except TimeoutError:
+            return number
+    return most
+
+
 def _request(number: int, more: str) -> bytes:
     body = json.dumps({**infer_body(X[:1].tolist()), "id": str(number)})
     return f"POST /v2/models/m/infer HTTP/1.1\r\nhost: a\r\ncontent-length: {len(body)}\r\n{more}\r\n{body}".encode()

@@ -153,6 +153,7 @@ class BoundedConnection(HttpToolsProtocol):
             _PREDICTION.fullmatch(self.url) is not None
             and not self.expect_100_continue
             and (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused  # who does not read gets no more: uvicorn waits, and reads no more either
             and self.parser.get_method() == b"POST"
             and not self.parser.should_upgrade()
         )
