@@ -29,7 +29,7 @@ from keepfit.serve.messages import (
 )
 from keepfit.serve.plausibility import are_answers, signature_in
 from keepfit.serve.queueing import Queue, Reply, Request, size_of
-from keepfit.serve.roster import Batch, Conversion, Job, Model, Tally, Worker, opened_again
+from keepfit.serve.roster import Batch, Conversion, Job, Model, Tally, Worker, opened_again, told_of
 from keepfit.serve.settings import PoolSettings
 
 __all__ = ["Crew"]
@@ -130,9 +130,8 @@ class Crew:
         """
         now_s = self._loop.time()
         if model.barred_until_s > now_s:
-            raise _barred(model, now_s)
-        found = model.formulas.answer(call.inputs, call.outputs) if model.formulas is not None else None
-        if found is not None:
+            raise model.barred(now_s)
+        if model.formulas is not None and (found := model.formulas.answer(call.inputs, call.outputs)):
             self._tally.answered += 1
             reply.set_result(Answer(found, batch_rows=1))
             return
@@ -232,7 +231,7 @@ class Crew:
             self._idle.remove(worker)
         self._tally.deaths += 1
         reason = worker.reason or "the worker died"
-        _log.warning("a worker ended", extra={"reason": reason, "jailed": self.is_jailed, **_told_of(worker.job)})
+        _log.warning("a worker ended", extra={"reason": reason, "jailed": self.is_jailed, **told_of(worker.job)})
         self._lose_job(worker, UnavailableError(f"{reason}; the request may be at fault"))
         if not worker.is_ready:
             self._failed_starts += 1
@@ -310,8 +309,7 @@ class Crew:
             if model.signature is None:
                 return False
             model.is_rowwise, model.is_tried = message.is_rowwise, True
-            if message.formulas:
-                model.formulas = Formulas(message.formulas, model.signature.defaults)
+            model.formulas = Formulas(message.formulas, model.signature.defaults) if message.formulas else None
         worker.loaded.add(model)
         self._settle()
         self._wake()
@@ -451,7 +449,7 @@ class Crew:
         model.deaths += 1
         if model.deaths >= _DEATHS_MAX:
             model.barred_until_s = now_s + min(_BARRED_MAX_S, _BARRED_S * 2 ** (model.deaths - _DEATHS_MAX))
-            self._refuse(self._queue.drop(lambda request: request.key == model.key), _barred(model, now_s))
+            self._refuse(self._queue.drop(lambda request: request.key == model.key), model.barred(now_s))
 
     def _give_up(self, model: Model, error: KeepfitError) -> None:
         if self.models.get(model.key) is model:
@@ -494,17 +492,6 @@ class Crew:
         self._tally.queued += len(self._queue) - self._queued
         self._tally.queued_bytes += self._queue.size_bytes - self._queued_bytes
         self._queued, self._queued_bytes = len(self._queue), self._queue.size_bytes
-
-
-def _told_of(job: Job | None) -> dict[str, str]:
-    """What the log is told of what a worker had in hand."""
-    model = job.model if isinstance(job, Batch) else job
-    return {"model": model.key} if isinstance(model, Model) else {}
-
-
-def _barred(model: Model, now_s: float) -> UnavailableError:
-    wait_s = max(0.0, model.barred_until_s - now_s)
-    return UnavailableError(f"the model ended its worker {model.deaths} times in a row; try again in {wait_s:.0f} s")
 
 
 def _fail(reply: Reply | asyncio.Future[Any], error: KeepfitError) -> None:

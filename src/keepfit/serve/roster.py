@@ -10,12 +10,13 @@ import os
 from dataclasses import dataclass, field
 
 from keepfit.serve.channel import Channel
+from keepfit.serve.errors import UnavailableError
 from keepfit.serve.formulas import Formulas
 from keepfit.serve.messages import Unload
 from keepfit.serve.queueing import Request
 from keepfit.serve.signature import Signature
 
-__all__ = ["Batch", "Conversion", "Job", "Model", "Tally", "Worker", "opened_again"]
+__all__ = ["Batch", "Conversion", "Job", "Model", "Tally", "Worker", "opened_again", "told_of"]
 
 
 @dataclass
@@ -72,6 +73,11 @@ class Model:
     deaths: int = 0
     barred_until_s: float = 0.0
 
+    def barred(self, now_s: float) -> UnavailableError:
+        """What those are told who ask for it before it may be asked again."""
+        wait_s = max(0.0, self.barred_until_s - now_s)
+        return UnavailableError(f"the model ended its worker {self.deaths} times in a row; try again in {wait_s:.0f} s")
+
 
 @dataclass(slots=True, eq=False)
 class Conversion:
@@ -91,6 +97,12 @@ class Batch:
 
 
 Job = Batch | Model | Conversion | Unload
+
+
+def told_of(job: Job | None) -> dict[str, str]:
+    """What the log is told of what a worker had in hand."""
+    model = job.model if isinstance(job, Batch) else job
+    return {"model": model.key} if isinstance(model, Model) else {}
 
 
 @dataclass(slots=True, eq=False)

@@ -48,13 +48,13 @@ def _check(*, is_classifier: bool) -> Any:
 
 
 def _check_classes(state: State, dims: Dims, *, is_classifier: bool) -> None:
-    counts = state["_n_support"]
+    counts = state["_n_support"].tolist()  # a few: NumPy takes longer
     if not is_classifier:
         if dims["C"] != 2:
             refuse("a support vector regression counts its support vectors as two classes")
     elif dims["C"] < 2 or len(state.get("classes_", ())) != dims["C"]:
         refuse("a support vector machine counts support vectors for each of its classes, two at least")
-    elif counts.min() < 0 or counts.sum(dtype=np.int64) != dims["S"]:
+    elif min(counts) < 0 or sum(counts) != dims["S"]:
         refuse("the support vectors of the classes of a support vector machine are all there are")
 
 
