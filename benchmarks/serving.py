@@ -406,16 +406,17 @@ def measure_cpu(folder: Path, peers: dict[str, Path | None], count: int) -> dict
 
 
 def measure_latency(folder: Path, count: int) -> dict[str, float]:
-    """Medians of one client, batching on and off in turn, in servers that run side by side."""
+    """Medians of one client, batching on and off in turns, in three pairs of servers that run side by side."""
     found: dict[str, list[float]] = {"on": [], "off": []}
-    with keepfit_server(folder) as batching, keepfit_server(folder, "--no-batching") as not_batching:
-        on, off = by_workers(batching), by_workers(not_batching)
-        for server in (on, off):
-            wait_for(server, "logistic")
-            latency_ms(server, "logistic", WARM_UP)
-        for _ in range(20):
-            found["on"] += latency_ms(on, "logistic", count // 20)
-            found["off"] += latency_ms(off, "logistic", count // 20)
+    for _ in range(3):  # two servers that are alike differ by some per cent as long as they run
+        with keepfit_server(folder) as batching, keepfit_server(folder, "--no-batching") as not_batching:
+            servers = {"on": by_workers(batching), "off": by_workers(not_batching)}
+            for server in servers.values():
+                wait_for(server, "logistic")
+                latency_ms(server, "logistic", WARM_UP)
+            for turn in range(20):
+                for key in sorted(servers, reverse=bool(turn % 2)):
+                    found[key] += latency_ms(servers[key], "logistic", count // 20)
     medians = {key: statistics.median(values) for key, values in found.items()}
     print(f"one client, logistic, median: batching on {medians['on']:.3f} ms, off {medians['off']:.3f} ms, ", end="")
     print(f"on / off {medians['on'] / medians['off']:.3f}")
