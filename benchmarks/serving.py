@@ -406,11 +406,13 @@ def measure_cpu(folder: Path, peers: dict[str, Path | None], count: int) -> dict
 
 
 def measure_latency(folder: Path, count: int) -> dict[str, float]:
-    """Medians of one client, batching on and off in turns, in three pairs of servers that run side by side."""
+    """Medians of one client, batching on and off in turns, in four pairs of servers that run side by side."""
+    options: dict[str, tuple[str, ...]] = {"on": (), "off": ("--no-batching",)}
     found: dict[str, list[float]] = {"on": [], "off": []}
-    for _ in range(3):  # two servers that are alike differ by some per cent as long as they run
-        with keepfit_server(folder) as batching, keepfit_server(folder, "--no-batching") as not_batching:
-            servers = {"on": by_workers(batching), "off": by_workers(not_batching)}
+    for pair in range(4):  # servers that are alike differ by some per cent, the one that was started first by more
+        with contextlib.ExitStack() as stack:
+            keys = sorted(options, reverse=bool(pair % 2))
+            servers = {key: by_workers(stack.enter_context(keepfit_server(folder, *options[key]))) for key in keys}
             for server in servers.values():
                 wait_for(server, "logistic")
                 latency_ms(server, "logistic", WARM_UP)
