@@ -45,7 +45,7 @@ def test_no_request_fails_while_models_are_replaced(place: Path, server: Served,
             wait_for(lambda: server.predict("m", [ROW])[1]["outputs"][0]["data"] == [number % 30], 30)  # noqa: B023
     assert load.lost == []
     assert set(load.statuses) == {200}
-    assert len(load.answers) == min(reloads + 1, 30)
+    assert len(set(map(float, load.answers))) == min(reloads + 1, 30)  # "0", of the first, is "0.0" of another
     assert sum('"model unloaded"' in line for line in server.log) >= reloads - 1
 
 
