@@ -71,6 +71,6 @@ def shared(shared_pool: Shared) -> Iterator[Shared]:
     pool = shared_pool.pool
     for key in list(pool._crew_of):
         shared_pool.run(pool.unload(key))
-    shared_pool.run(until(lambda: pool.figures().workers == 2 == len(pids(pool))))
+    shared_pool.run(until(lambda: pool.figures().workers == 2 == len(pids(pool)), 60))
     figures = pool.figures()
     assert (figures.models, figures.queued, figures.running) == (0, 0, 0)
