@@ -84,6 +84,10 @@ _TYPES: dict[str, tuple[type, ...]] = {
 }  # fmt: skip
 
 
+#: Of signed integers in this machine's order of bytes, by their dtype.
+_UNSIGNED = {np.dtype(f"i{size}"): np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+
+
 def refuse(what: str) -> NoReturn:
     """Raise `InvalidStateError`."""
     raise InvalidStateError(what)
@@ -113,9 +117,9 @@ def in_range(array: Any, stop: int, start: int = 0) -> bool:
     """Whether every integer of an array is at least `start` and less than `stop`."""
     if not array.size:
         return True
-    dtype = array.dtype
-    if not start and dtype.kind == "i" and stop < 2 ** (8 * dtype.itemsize - 1):  # what is negative is larger unsigned
-        return bool(array.view(dtype.str.replace("i", "u")).max() < stop)
+    unsigned = _UNSIGNED.get(array.dtype)
+    if unsigned is not None and not start and stop < 2 ** (8 * unsigned.itemsize - 1):
+        return bool(np.maximum.reduce(array.view(unsigned), axis=None) < stop)  # what is negative is larger unsigned
     return bool(start <= array.min() and array.max() < stop)
 
 
