@@ -29,7 +29,6 @@ __all__ = ["NodeFields", "bunches", "check_nodes", "joined", "kernel"]
 
 _LEAF = -1  # sklearn.tree._tree.TREE_LEAF
 
-
 #: NumPy goes over trees together up to this many nodes: its cost per call is shared, and all stays in a processor's
 #: cache.
 _NODES_TOGETHER = 8_000

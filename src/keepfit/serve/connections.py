@@ -108,10 +108,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name == b"expect" and value.lower() == b"100-continue":
-            self.expect_100_continue = True
-        self.headers.append((name, value))
+        super().on_header(name, value)
         self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > self._head_bytes_max:
             self._refuse_head()
