@@ -497,6 +497,38 @@ def test_a_category_split_on_a_feature_or_a_bitset_that_is_not_there_is_refused(
             codecs.decode(spoiled_nodes(model, predictor_record_dtype(), node_field(field, value, split)))
 
 
+@pytest.mark.parametrize("is_in_one_array", [True, False])
+@pytest.mark.parametrize("number", [0, 3, 11])
+def test_each_tree_of_histogram_boosting_is_looked_at_wherever_its_nodes_lie(
+    number: int, is_in_one_array: bool
+) -> None:
+    kind = np.arange(60.0) % 4
+    model = HistGradientBoostingRegressor(max_iter=12, categorical_features=[0], min_samples_leaf=2)
+    fitted(model, np.c_[kind, POSITIVE[:, 1:]], np.cos(kind) * 9 + target)
+    kept = model if is_in_one_array else [model._predictors[5], model]  # the nodes of that tree are kept first
+    built = codecs.decode(codecs.encode(kept))
+    built = built if is_in_one_array else built[1]
+    assert [tree[0].nodes.tobytes() for tree in built._predictors] == [
+        tree[0].nodes.tobytes() for tree in model._predictors
+    ]
+    tree = model._predictors[number][0]
+    for field, value in (("feature_idx", 4), ("bitset_idx", 10**6)):
+        place = int(np.flatnonzero((tree.nodes["is_leaf"] == 0) & (tree.nodes["is_categorical"] == 1))[0])
+        before = tree.nodes[field][place]
+        tree.nodes[field][place] = value
+        with pytest.raises(InvalidStateError, match="tree splits"):
+            codecs.decode(codecs.encode(kept))
+        tree.nodes[field][place] = before
+
+
+def test_trees_of_histogram_boosting_have_nodes_of_their_own() -> None:
+    """A small file could name large ones for any number of trees."""
+    model = fitted(HistGradientBoostingRegressor(max_iter=3), X, target)
+    model._predictors[2][0].nodes = model._predictors[0][0].nodes
+    with pytest.raises(InvalidStateError, match="of its own"):
+        codecs.decode(codecs.encode(model))
+
+
 def test_a_model_whose_attribute_is_built_after_it_is_refused() -> None:
     """A vocabulary that the file builds after its vectorizer is empty while the vectorizer is looked at."""
     graph = codecs.encode(fitted(CountVectorizer(), WORDS))

@@ -22,7 +22,7 @@ from spoiling import fitted
 
 from keepfit.codecs import tree_nodes
 from keepfit.codecs.sklearn_seam import predictor_record_dtype, tree_node_dtype
-from keepfit.codecs.tree_nodes import NodeFields, check_nodes
+from keepfit.codecs.tree_nodes import NodeFields, check_nodes, joined
 from keepfit.errors import InvalidStateError
 
 ROOT = Path(__file__).parent.parent.parent
@@ -61,7 +61,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 def verdict(nodes: Any, counts: Any, n_features: Any, fields: NodeFields) -> Verdict:
     """What `check_nodes` says, in words that tell what is wrong, and the depths."""
     try:
-        depths, is_marked = check_nodes(np.split(nodes, counts.cumsum()[:-1]), n_features, fields)
+        depths, is_marked = check_nodes(joined([nodes]), counts.tolist(), n_features, fields)
         return "trees" + " with a mark" * is_marked, depths.tolist()
     except InvalidStateError as error:
         return str(error), []
@@ -140,7 +140,7 @@ def test_real_trees_are_trees_of_their_depths(forest: Any) -> None:
 
 
 def test_there_may_be_no_trees_at_all() -> None:
-    depths, is_marked = check_nodes([], np.empty(0, np.int64), SPLITS)
+    depths, is_marked = check_nodes(np.empty(0, tree_node_dtype()), [], np.empty(0, np.int64), SPLITS)
     assert depths.tolist() == []
     assert not is_marked
 
@@ -294,12 +294,18 @@ def test_records_of_another_byte_order_or_width_are_left_to_numpy() -> None:
 @pytest.mark.parametrize(
     "spoil",
     [
-        {"trees": []},
-        {"trees": [b""]},
-        {"trees": [bytes(63)]},
-        {"trees": [bytes(65)]},
-        {"trees": [bytes(64), bytes(64)]},
-        {"trees": [bytes(64), b""], "n_features": np.array([1, 1]), "depths": np.empty(2, np.int64)},
+        {"nodes": b""},
+        {"nodes": bytes(63)},
+        {"nodes": bytes(65)},
+        {"nodes": bytes(128)},
+        {"counts": b""},
+        {"counts": bytes(7)},
+        {"counts": np.array([0])},
+        {"counts": np.array([2])},
+        {"counts": np.array([-1])},
+        {"counts": np.array([2**63 - 1])},
+        {"counts": np.array([1, 0]), "n_features": np.array([1, 1]), "depths": np.empty(2, np.int64)},
+        {"counts": np.array([2, -1]), "n_features": np.array([1, 1]), "depths": np.empty(2, np.int64)},
         {"n_features": b""},
         {"depths": bytearray(7)},
         {"depths": bytearray(16)},
@@ -323,26 +329,26 @@ def test_the_kernel_takes_nothing_that_does_not_fit(spoil: dict[str, Any], kerne
     leaf = np.zeros(1, tree_node_dtype())
     leaf["left_child"] = leaf["right_child"] = -1
     arguments = {
-        "trees": [leaf], "n_features": np.array([1]), "depths": np.empty(1, np.int64),
+        "nodes": leaf, "counts": np.array([1]), "n_features": np.array([1]), "depths": np.empty(1, np.int64),
         "size": 64, "left": 0, "right": 8, "feature": 16, "is_leaf": -1, "mark": -1,
     }  # fmt: skip
     if kernel is not None:
         assert kernel.check(*arguments.values())
-        with pytest.raises(ValueError, match=r"fit each other|one record or more"):
+        with pytest.raises(ValueError, match=r"fit each other|all records together"):
             kernel.check(*(arguments | spoil).values())
 
 
 def test_the_kernel_takes_no_buffers_with_gaps_and_none_it_cannot_write_to(kernel: Any) -> None:
-    nodes, _, _, fields = FORESTS[0]
+    nodes, counts, n_features, fields = FORESTS[0]
     layout = tree_nodes._layout(nodes.dtype, fields)
     assert layout
     if kernel is not None:
         with pytest.raises((ValueError, BufferError)):
-            kernel.check([nodes[::2]], np.array([4]), np.empty(1, np.int64), *layout)
+            kernel.check(nodes[::2], counts, n_features, np.empty(len(counts), np.int64), *layout)
         with pytest.raises(TypeError):
-            kernel.check([nodes], np.array([4]), bytes(8), *layout)
+            kernel.check(nodes, counts, n_features, bytes(8 * len(counts)), *layout)
         with pytest.raises(TypeError):
-            kernel.check([nodes, None], np.array([4, 4]), np.empty(2, np.int64), *layout)
+            kernel.check([nodes], counts, n_features, np.empty(len(counts), np.int64), *layout)
 
 
 def test_where_keepfit_was_installed_with_a_compiler_the_kernel_is_there() -> None:
@@ -365,16 +371,16 @@ print(kernel is left)
 """
 
 
-@pytest.mark.parametrize("version", [None, 0, 2])
+@pytest.mark.parametrize("version", [None, 0, 1, 3])
 def test_a_module_compiled_from_another_source_is_not_called(version: int | None) -> None:
     def is_called(version: int | None) -> str:
         code = _LEFT_THERE.format(version=version)
         return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
     assert is_called(version) == "False"
-    assert is_called(1) == "True"
+    assert is_called(tree_nodes._KERNEL_VERSION) == "True"
 
 
 def test_the_source_of_the_kernel_has_the_version_that_is_asked_for(kernel: Any) -> None:
-    assert "#define VERSION 1 " in SOURCE.read_text()
-    assert kernel is None or kernel.VERSION == 1
+    assert f"#define VERSION {tree_nodes._KERNEL_VERSION} " in SOURCE.read_text()
+    assert kernel is None or kernel.VERSION == tree_nodes._KERNEL_VERSION

@@ -15,7 +15,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define VERSION 1 /* Of what `check` takes and gives: tree_nodes.py calls a module of this version, and no other. */
+#define VERSION 2 /* Of what `check` takes and gives: tree_nodes.py calls a module of this version, and no other. */
 
 typedef struct {
     Py_ssize_t size;                 /* bytes of a record */
@@ -103,75 +103,69 @@ is_inside(Py_ssize_t offset, Py_ssize_t width, Py_ssize_t size)
     return offset >= 0 && width <= size && offset <= size - width;
 }
 
-/* 0 if not all are trees; else 1 with their depths written, 2 if a mark was seen besides. */
+/* 0 if not all are trees; else 1 with their depths written, 2 if a mark was seen besides. The trees lie end to end, and
+ * have together as many nodes as there are. */
 static long
-check_all(const Py_buffer *trees, Py_ssize_t n_trees, const char *n_features, char *depths, const Fields *fields,
-          int64_t *levels, int64_t *inner)
+check_all(const char *nodes, const char *counts, Py_ssize_t n_trees, const char *n_features, char *depths,
+          const Fields *fields, int64_t *levels, int64_t *inner)
 {
     int is_marked = 0;
     for (Py_ssize_t tree = 0; tree < n_trees; tree++) {
-        int64_t n_nodes = trees[tree].len / fields->size, features = load_int64(n_features + tree * 8);
-        int64_t depth = depth_of(trees[tree].buf, n_nodes, features, fields, levels, inner, &is_marked);
+        int64_t n_nodes = load_int64(counts + tree * 8), features = load_int64(n_features + tree * 8);
+        int64_t depth = depth_of(nodes, n_nodes, features, fields, levels, inner, &is_marked);
         if (depth < 0)
             return 0;
         memcpy(depths + tree * 8, &depth, sizeof depth);
+        nodes += n_nodes * fields->size;
     }
     return 1 + is_marked;
 }
 
-/* Get the buffers of all trees, and the number of nodes of the largest; -1 with an error set if that cannot be.
- * `*n_held` says of how many buffers are to be released, in either case. */
+/* The number of nodes of the largest tree, or -1 unless each has one and all have `n_nodes` together. */
 static int64_t
-hold(PyObject *list, Py_ssize_t n_trees, Py_ssize_t size, Py_buffer *trees, Py_ssize_t *n_held)
+largest_of(const char *counts, Py_ssize_t n_trees, int64_t n_nodes)
 {
     int64_t largest = 0;
     for (Py_ssize_t tree = 0; tree < n_trees; tree++) {
-        PyObject *item = PySequence_GetItem(list, tree);
-        if (item == NULL)
+        int64_t count = load_int64(counts + tree * 8);
+        if (count < 1 || count > n_nodes)
             return -1;
-        int failed = PyObject_GetBuffer(item, &trees[tree], PyBUF_SIMPLE);
-        Py_DECREF(item);
-        if (failed)
-            return -1;
-        ++*n_held;
-        int64_t n_nodes = trees[tree].len / size;
-        if (n_nodes < 1 || trees[tree].len % size) {
-            PyErr_SetString(PyExc_ValueError, "a tree is one record or more");
-            return -1;
-        }
-        largest = n_nodes > largest ? n_nodes : largest;
+        n_nodes -= count;
+        largest = count > largest ? count : largest;
     }
-    return largest;
+    return n_nodes ? -1 : largest;
 }
 
 static PyObject *
 check(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *list, *result = NULL;
-    Py_buffer n_features, depths, *trees = NULL;
+    PyObject *result = NULL;
+    Py_buffer nodes, given_counts, n_features, depths;
     Fields fields;
+    char *counts = NULL;
     int64_t *levels = NULL;
-    Py_ssize_t n_held = 0;
-    if (!PyArg_ParseTuple(args, "O!y*w*nnnnnn:check", &PyList_Type, &list, &n_features, &depths, &fields.size,
+    if (!PyArg_ParseTuple(args, "y*y*y*w*nnnnnn:check", &nodes, &given_counts, &n_features, &depths, &fields.size,
                           &fields.left, &fields.right, &fields.feature, &fields.is_leaf, &fields.mark))
         return NULL;
 
-    Py_ssize_t child = fields.is_leaf >= 0 ? 4 : 8, n_trees = PyList_Size(list);
+    Py_ssize_t child = fields.is_leaf >= 0 ? 4 : 8, n_trees = given_counts.len / 8;
     if (!is_inside(fields.left, child, fields.size) || !is_inside(fields.right, child, fields.size) ||
         !is_inside(fields.feature, 8, fields.size) || fields.is_leaf >= fields.size || fields.mark >= fields.size ||
-        depths.len % 8 || depths.len / 8 != n_trees || n_features.len != depths.len) {
+        given_counts.len % 8 || n_features.len != given_counts.len || depths.len != given_counts.len) {
         PyErr_SetString(PyExc_ValueError, "the fields are not inside a record, or the buffers do not fit each other");
         goto done;
     }
-    if (n_trees <= PY_SSIZE_T_MAX / (Py_ssize_t)sizeof *trees)
-        trees = PyMem_Malloc((size_t)n_trees * sizeof *trees);
-    if (trees == NULL) {
+    counts = PyMem_Malloc((size_t)given_counts.len); /* what is compared is what is used */
+    if (counts == NULL) {
         PyErr_NoMemory();
         goto done;
     }
-    int64_t largest = hold(list, n_trees, fields.size, trees, &n_held);
-    if (largest < 0)
+    memcpy(counts, given_counts.buf, (size_t)given_counts.len);
+    int64_t largest = nodes.len % fields.size ? -1 : largest_of(counts, n_trees, nodes.len / fields.size);
+    if (largest < 0) {
+        PyErr_SetString(PyExc_ValueError, "the trees have one record or more each, and all records together");
         goto done;
+    }
     if (largest <= PY_SSIZE_T_MAX / 2 / (int64_t)sizeof *levels)
         levels = PyMem_Malloc(2 * (size_t)largest * sizeof *levels);
     if (levels == NULL) {
@@ -180,15 +174,15 @@ check(PyObject *Py_UNUSED(module), PyObject *args)
     }
     long found;
     Py_BEGIN_ALLOW_THREADS
-    found = check_all(trees, n_trees, n_features.buf, depths.buf, &fields, levels, levels + largest);
+    found = check_all(nodes.buf, counts, n_trees, n_features.buf, depths.buf, &fields, levels, levels + largest);
     Py_END_ALLOW_THREADS
     result = PyLong_FromLong(found);
 
 done:
-    while (n_held > 0)
-        PyBuffer_Release(&trees[--n_held]);
-    PyMem_Free(trees);
+    PyMem_Free(counts);
     PyMem_Free(levels);
+    PyBuffer_Release(&nodes);
+    PyBuffer_Release(&given_counts);
     PyBuffer_Release(&n_features);
     PyBuffer_Release(&depths);
     return result;
@@ -196,8 +190,8 @@ done:
 
 static PyMethodDef methods[] = {
     {"check", check, METH_VARARGS,
-     "check(trees, n_features, depths, size, left, right, feature, is_leaf, mark)\n--\n\n"
-     "0 unless the records of each are a tree, else 1, or 2 if an inner node is marked; writes the depth of each."},
+     "check(nodes, counts, n_features, depths, size, left, right, feature, is_leaf, mark)\n--\n\n"
+     "0 unless the records, so many for each, are trees, else 1, or 2 if an inner node is marked; writes the depths."},
     {NULL, NULL, 0, NULL},
 };
 

@@ -5,7 +5,8 @@ from numpy.typing import NDArray
 VERSION: int
 
 def check(
-    trees: list[NDArray[Any]],
+    nodes: NDArray[Any],
+    counts: NDArray[Any],
     n_features: NDArray[Any],
     depths: NDArray[Any],
     size: int,

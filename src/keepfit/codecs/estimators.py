@@ -174,7 +174,7 @@ class EstimatorCodec(CyclicCodec):
                 state[name] = value
         if not looked_at_once:
             states = [self._usable(state, context) for state in states]
-        self._check.group(states, columns.keys())
+        self._check.group(states, columns.keys(), context)
         cls: Any = self.cls
         objects = []
         for state in states:

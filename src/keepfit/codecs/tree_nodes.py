@@ -21,7 +21,7 @@ except ImportError:  # there was no C compiler where keepfit was installed, or i
     kernel = None  # type: ignore[assignment]
 
 #: Of the source beside this. A module that was compiled from another one, and was left there, may take other arguments.
-_KERNEL_VERSION = 1
+_KERNEL_VERSION = 2
 if getattr(kernel, "VERSION", 0) != _KERNEL_VERSION:
     kernel = None  # type: ignore[assignment]
 
@@ -54,7 +54,7 @@ class NodeFields(NamedTuple):
 
 
 def check_nodes(
-    trees: list[NDArray[Any]], n_features: NDArray[np.int64], fields: NodeFields
+    nodes: NDArray[Any], lengths: list[int], n_features: NDArray[np.int64], fields: NodeFields
 ) -> tuple[NDArray[np.int64], bool]:
     """Check the nodes of trees, and give the depths of these.
 
@@ -63,8 +63,10 @@ def check_nodes(
 
     Parameters
     ----------
-    trees : list of ndarray of shape (n_nodes,)
-        Records of one dtype, at least one in each.
+    nodes : ndarray of shape (n_nodes,), C-contiguous
+        Records: those of the first tree, then those of the next.
+    lengths : list of int
+        How many there are of each tree: at least one, and `n_nodes` together.
     n_features : ndarray of shape (n_trees,), of int64
     fields : NodeFields
 
@@ -84,18 +86,16 @@ def check_nodes(
     -----
     Cost is linear in the number of nodes; without the compiled module, times the logarithm of the largest depth.
     """
-    if not trees:
-        return np.empty(0, np.int64), False
-    layout = _layout(trees[0].dtype, fields) if kernel is not None else None
+    counts = np.array(lengths, np.int64)
+    if not lengths:
+        return counts, False
+    layout = _layout(nodes.dtype, fields) if kernel is not None else None
     if layout is None:
-        return _checked_in_bunches(trees, n_features, fields)
-    depths = np.empty(len(trees), np.int64)
-    try:
-        found = kernel.check(trees, n_features, depths, *layout)
-    except ValueError:  # to ask each whether it lies in one piece takes a tenth of the time
-        found = kernel.check(list(map(np.ascontiguousarray, trees)), n_features, depths, *layout)
+        return _checked_in_bunches(nodes, counts, n_features, fields)
+    depths = np.empty(len(lengths), np.int64)
+    found = kernel.check(nodes, counts, n_features, depths, *layout)
     if not found:
-        _checked_in_bunches(trees, n_features, fields)  # says what is wrong
+        _checked_in_bunches(nodes, counts, n_features, fields)  # says what is wrong
         raise InvalidStateError("the nodes of a tree do not make one tree")
     return depths, found == 2
 
@@ -123,19 +123,20 @@ def bunches(lengths: list[int], most: int = _NODES_TOGETHER) -> Iterator[tuple[i
 
 def joined(trees: list[NDArray[Any]]) -> NDArray[Any]:
     """Nodes end to end. They go as octets: NumPy would take records field by field, and pack their dtype anew."""
+    if len(trees) == 1 and trees[0].flags.c_contiguous:
+        return trees[0]
     whole: list[Any] = [tree if tree.flags.c_contiguous else np.ascontiguousarray(tree) for tree in trees]
     return np.frombuffer(bytearray().join(whole), trees[0].dtype)
 
 
 def _checked_in_bunches(
-    trees: list[NDArray[Any]], n_features: NDArray[np.int64], fields: NodeFields
+    nodes: NDArray[Any], counts: NDArray[np.int64], n_features: NDArray[np.int64], fields: NodeFields
 ) -> tuple[NDArray[np.int64], bool]:
     """What `check_nodes` does, by NumPy alone."""
-    lengths = list(map(len, trees))
-    counts = np.array(lengths, np.int64)
+    starts = [0, *np.cumsum(counts).tolist()]
     found = [
-        _checked_in_passes(joined(trees[first:last]), counts[first:last], n_features[first:last], fields)
-        for first, last in bunches(lengths)
+        _checked_in_passes(nodes[starts[first] : starts[last]], counts[first:last], n_features[first:last], fields)
+        for first, last in bunches(counts.tolist())
     ]
     return np.concatenate([depths for depths, _ in found]), any(is_marked for _, is_marked in found)
 

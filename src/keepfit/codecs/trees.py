@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keepfit.codecs.codec import Building, Codec, Reducing, check_columns, check_fields, pieces_of, whole_of
 from keepfit.codecs.portions import Portions
 from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
-from keepfit.codecs.tree_nodes import NodeFields, bunches, check_nodes
+from keepfit.codecs.tree_nodes import NodeFields, bunches, check_nodes, joined
 from keepfit.errors import InvalidStateError, VersionError
 from keepfit.graph import Node
 
@@ -47,8 +47,10 @@ class _Tree(Codec):
         trees: list[Any] = []
         most = _BYTES_TOGETHER // max(1, nodes.row_bytes + values.row_bytes)  # a file may have rows without bytes
         for first, last in bunches(nodes.lengths, most):  # a bunch is checked and copied while it is in the cache
-            pieces = nodes.take(first, last)
-            _check_trees(features[first:last], depths[first:last], pieces)
+            together = nodes.taken_together(first, last)
+            lengths = nodes.lengths[first:last]
+            _check_trees(features[first:last], depths[first:last], together, lengths)
+            pieces = pieces_of(together, lengths)
             trees += _made([*(column[first:last] for column in others), pieces, values.take(first, last)])
         return trees
 
@@ -84,16 +86,16 @@ class _Nodes(_Arrays):
             raise InvalidStateError("a tree has at least one node")
         self._starts = list(accumulate(self.lengths, initial=0))
 
-    def take(self, first: int, last: int) -> list[NDArray[Any]]:
+    def taken_together(self, first: int, last: int) -> NDArray[Any]:
+        """Those of trees `first` to before `last`, end to end."""
         if self._portions is not None:
             whole = self._portions.take(first, last)
             _check_kinds([whole])
         elif self._whole is not None:
             whole = self._whole[self._starts[first] : self._starts[last]]
         else:
-            return self._arrays[first:last]
-        whole = whole.view(tree_node_dtype())  # the very dtype is known at once by compiled code
-        return pieces_of(whole, self.lengths[first:last])
+            whole = joined(self._arrays[first:last])
+        return whole.view(tree_node_dtype())  # the very dtype is known at once by compiled code
 
 
 def _made(columns: list[list[Any]]) -> list[Any]:
@@ -181,9 +183,11 @@ def _check_kinds(arrays: list[NDArray[Any]]) -> None:
         raise InvalidStateError("the nodes of a tree are a row of records")
 
 
-def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], trees: list[NDArray[Any]]) -> None:
+def _check_trees(
+    n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArray[Any], lengths: list[int]
+) -> None:
     """Raise unless these are the nodes of trees, each of the depth and the features it claims."""
-    depths, _ = check_nodes(trees, n_features, _NODE_FIELDS)
+    depths, _ = check_nodes(nodes, lengths, n_features, _NODE_FIELDS)
     if (depths != max_depth).any():
         raise InvalidStateError("the depth of a tree is not what its nodes say")
 

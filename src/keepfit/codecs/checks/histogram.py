@@ -5,7 +5,8 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 
 from __future__ import annotations
 
-from itertools import chain
+from collections.abc import Sequence, Set
+from itertools import accumulate, chain
 from operator import attrgetter
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 
 from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
-from keepfit.codecs.codec import class_name
+from keepfit.codecs.codec import Building, class_name, whole_of
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
 from keepfit.codecs.tree_nodes import NodeFields, bunches, check_nodes, joined
 from keepfit.errors import VersionError
@@ -24,6 +25,8 @@ _ROOM = "sklearn.ensemble._hist_gradient_boosting."
 _PREDICTOR = _ROOM + "predictor.TreePredictor"
 _MAPPER = _ROOM + "binning._BinMapper"
 _NODE_FIELDS = NodeFields("left", "right", "feature_idx", "is_leaf", "is_categorical")
+#: So many nodes are looked at together; trees that do not lie in one array are joined for it.
+_NODES_TOGETHER = 100_000
 
 _PREDICTOR_RULES = """
     nodes!                    a[_]
@@ -64,37 +67,60 @@ def _check_model(state: State, dims: Dims) -> None:
     iterations = state["_predictors"]
     if not set(map(type, iterations)) <= {list} or not set(map(len, iterations)) <= {outputs}:
         refuse("histogram boosting has a tree for each output in an iteration")
-    members = list(chain.from_iterable(iterations))
-    if any(class_name(cls) != _PREDICTOR for cls in set(map(type, members))):
-        refuse("histogram boosting is made of its own trees")
-    nodes: list[Any] = [predictor.__dict__.get("nodes") for predictor in members]
-    if type(None) in map(type, nodes):
-        refuse("histogram boosting is made of its own trees")
-    _check_kinds(nodes)
-    _, has_categories = check_nodes(nodes, np.full(len(nodes), dims["F"], np.int64), _NODE_FIELDS)
-    if has_categories:
-        for first, last in bunches(list(map(len, nodes))):
-            _check_categories(members[first:last], nodes[first:last], is_categorical)
     if state["_preprocessor"] is not None:
         _check_preprocessor(state["_preprocessor"].__dict__, state, dims["F"])
 
 
-def _check_kinds(parts: list[Any]) -> None:
+class _ModelCheck(Check):
+    """The check of a model, whose trees are looked at together: they mostly lie in one array."""
+
+    def __call__(self, state: State, context: Building) -> None:
+        super().__call__(state, context)
+        if "_predictors" in state:
+            _check_trees(state, context)
+
+    def group(self, members: Sequence[State], differing: Set[str], context: Building) -> None:
+        for state in members:
+            self(state, context)
+
+
+def _check_trees(state: State, context: Building) -> None:
+    """Raise unless the trees of a model, of which all else has been checked, are trees."""
+    trees = list(chain.from_iterable(state["_predictors"]))
+    if any(class_name(cls) != _PREDICTOR for cls in set(map(type, trees))):
+        refuse("histogram boosting is made of its own trees")
+    nodes: list[Any] = [tree.__dict__.get("nodes") for tree in trees]
+    if not nodes or type(None) in map(type, nodes):
+        refuse("histogram boosting is made of its own trees")
+    whole = whole_of(nodes, context)
+    if whole is None and len(set(map(id, nodes))) < len(nodes):
+        refuse("each tree has nodes of its own")  # a small file could name large ones for any number of trees
+    _check_kinds(nodes if whole is None else [whole])
+    lengths = list(map(len, nodes))
+    if not all(lengths):
+        refuse("a tree has at least one node")
+    starts = list(accumulate(lengths, initial=0))
+    n_features = np.full(len(nodes), state["n_features_in_"], np.int64)
+    for first, last in bunches(lengths, _NODES_TOGETHER):
+        together = joined(nodes[first:last]) if whole is None else whole[starts[first] : starts[last]]
+        _, has_categories = check_nodes(together, lengths[first:last], n_features[first:last], _NODE_FIELDS)
+        if has_categories:
+            _check_categories(trees[first:last], together, lengths[first:last], state)
+
+
+def _check_kinds(arrays: list[Any]) -> None:
     dtype = predictor_record_dtype()
-    for found in set(map(attrgetter("dtype"), parts)):
+    for found in set(map(attrgetter("dtype"), arrays)):
         if found != dtype:
             fields = ", ".join(found.names or ())
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
-    if not all(map(len, parts)):
-        refuse("a tree has at least one node")
 
 
-def _check_categories(trees: list[Any], parts: list[Any], is_categorical: Any) -> None:
+def _check_categories(trees: list[Any], nodes: Any, lengths: list[int], state: State) -> None:
     """Raise unless these trees, whose nodes have been checked, list what they split by categories on."""
-    nodes = joined(parts)
     by_category = np.flatnonzero((nodes["is_categorical"] != 0) & (nodes["is_leaf"] == 0))
-    listed = np.repeat([len(tree.raw_left_cat_bitsets) for tree in trees], list(map(len, parts)))[by_category]
-    of_categories = is_categorical[nodes["feature_idx"][by_category]]
+    listed = np.repeat([len(tree.raw_left_cat_bitsets) for tree in trees], lengths)[by_category]
+    of_categories = state["_bin_mapper"].is_categorical_[nodes["feature_idx"][by_category]]
     if not of_categories.all() or (nodes["bitset_idx"][by_category] >= listed).any():
         refuse("a tree splits by categories that it does not list, or on a feature that has none")
 
@@ -151,7 +177,7 @@ CHECKS = {
     _PREDICTOR: Check(_PREDICTOR, _PREDICTOR_RULES),
     _MAPPER: Check(_MAPPER, _MAPPER_RULES),
     **{
-        f"sklearn.ensemble.{name}": Check(f"sklearn.ensemble.{name}", _MODEL_RULES, _check_model)
+        f"sklearn.ensemble.{name}": _ModelCheck(f"sklearn.ensemble.{name}", _MODEL_RULES, _check_model)
         for name in ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
     },
 }

@@ -34,7 +34,7 @@ from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
 
-from keepfit.codecs.codec import Building, class_name
+from keepfit.codecs.codec import Building, class_name, whole_of
 from keepfit.errors import InvalidStateError
 
 __all__ = [
@@ -197,7 +197,7 @@ class Check:
                 extra(state, dims)
         check_backed_counts(state, self.name)
 
-    def group(self, members: Sequence[State], differing: Set[str]) -> None:
+    def group(self, members: Sequence[State], differing: Set[str], context: Building) -> None:
         """Check several objects that have the same attributes, and the same values of all but those in `differing`.
 
         Raises
@@ -208,7 +208,7 @@ class Check:
         first = members[0]
         rules = [rule for rule in self._rules if rule[0] in first]
         missing = next((name for name, needed, _, _ in self._rules if needed and name not in first), "")
-        own = [rule for rule in rules if rule[0] in differing and not _hold_alike(rule, members)]
+        own = [rule for rule in rules if rule[0] in differing and not _hold_alike(rule, members, context)]
         common: Dims = {}
         self._test([rule for rule in rules if rule not in own], first, common)
         counts = [name for name in _COUNTS & first.keys() if not _are_plain_counts(name, members, differing)]
@@ -243,11 +243,13 @@ class Check:
 _ANY_LENGTHS = re.compile(r"^\w+\[_(,_)*\]$")
 
 
-def _hold_alike(rule: _Rule, members: _Members) -> bool:
+def _hold_alike(rule: _Rule, members: _Members, context: Building) -> bool:
     """Whether a rule that holds for an attribute of one member holds for all, because it cannot tell them apart."""
     values = list(map(itemgetter(rule[0]), members))
-    kind, *others = set(map(type, values))
     text = rule[3]
+    if "t[" not in text and whole_of(values, context) is not None:  # rows of one array
+        return bool(_ANY_LENGTHS.match(text)) or len(set(map(len, values))) == 1
+    kind, *others = set(map(type, values))
     if others or "csr[" in text or (kind is list and "list(" in text) or (kind is np.ndarray and "t[" in text):
         return False  # more is looked at than below
     if kind is np.ndarray:
