@@ -42,8 +42,8 @@ def check_expansion(outline: Outline) -> None:
     """
     nodes = outline.nodes
     holding = [
-        (first, node, refs)
-        for first, node, refs in zip(outline.firsts, nodes, outline.refs, strict=True)
+        (first, node, refs, highest)
+        for first, node, refs, highest in zip(outline.firsts, nodes, outline.refs, outline.highest, strict=True)
         if refs and node.array is None and node.type not in _WITHOUT_PARTS and not node.type.startswith(_RANDOM)
     ]
     if not holding:
@@ -52,7 +52,7 @@ def check_expansion(outline: Outline) -> None:
     if _most_parts_of_trees(holding) <= limit or not any(node.type.startswith("sklearn.") for node in nodes):
         return
     parts: dict[int, int] = {}  # of objects that have any
-    for first, node, refs in holding:
+    for first, node, refs, _ in holding:
         most = _count(node, first, refs, parts)
         if most > limit and node.type.startswith("sklearn."):
             if most >= _ENDLESS:
@@ -75,20 +75,19 @@ _RANDOM = "numpy.random."
 _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
 
 
-def _most_parts_of_trees(holding: list[tuple[int, Node, list[int]]]) -> float:
+def _most_parts_of_trees(holding: list[tuple[int, Node, list[int], int]]) -> float:
     """What no object's number of parts is over, if whatever has parts is in one place only; otherwise infinity."""
     holders: set[int] = set()
     starts: list[int] = []  # of the nodes in `holders`, which are in order, and where each ends
     stops: list[int] = []
     to_holders: list[int] = []
     found = 1
-    for first, node, refs in holding:
-        most = max(refs)
-        if most >= first:
+    for first, node, refs, highest in holding:
+        if highest >= first:
             return math.inf
         common = [] if node.count == 1 else [value.index for value in node.state.values() if type(value) is Ref]
         found += len(refs) + len(common) * node.count
-        before = bisect_right(starts, most)  # of arrays and the like, which most refer to, nothing more need be known
+        before = bisect_right(starts, highest)  # of arrays, which most refer to, nothing more need be known
         if before and stops[before - 1] > min(refs):
             to_holders += refs
         to_holders += common

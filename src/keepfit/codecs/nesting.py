@@ -49,14 +49,14 @@ def check_nesting(outline: Outline) -> None:
     nodes, firsts = outline.nodes, outline.firsts
     depths: dict[int, int] = {}  # of nodes that refer to others
     ahead = 0
-    for number, (node, refs) in enumerate(zip(nodes, outline.refs, strict=True)):
+    for number, (node, refs, highest) in enumerate(zip(nodes, outline.refs, outline.highest, strict=True)):
         if not refs or node.type not in _NESTED:
             continue
         depth = 1
         if (
             len(refs) > 1
-            and max(refs) < firsts[number]
-            and bisect_right(firsts, max(refs)) == bisect_right(firsts, min(refs))
+            and highest < firsts[number]
+            and bisect_right(firsts, highest) == bisect_right(firsts, min(refs))
         ):
             refs = refs[:1]  # all belong to one node before this one, as the trees of a stage of boosting do
         for index in refs:

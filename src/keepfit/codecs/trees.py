@@ -183,9 +183,7 @@ def _check_kinds(arrays: list[NDArray[Any]]) -> None:
         raise InvalidStateError("the nodes of a tree are a row of records")
 
 
-def _check_trees(
-    n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArray[Any], lengths: list[int]
-) -> None:
+def _check_trees(n_features: NDArray[Any], max_depth: NDArray[Any], nodes: NDArray[Any], lengths: list[int]) -> None:
     """Raise unless these are the nodes of trees, each of the depth and the features it claims."""
     depths, _ = check_nodes(nodes, lengths, n_features, _NODE_FIELDS)
     if (depths != max_depth).any():

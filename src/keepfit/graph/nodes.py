@@ -345,14 +345,17 @@ class Outline:
         The number of each node's first object.
     refs : list of list of int
         What `refs_of` gives for each node.
+    highest : list of int
+        The highest of these for each node; -1 where it refers to nothing.
     """
 
-    __slots__ = ("firsts", "nodes", "refs")
+    __slots__ = ("firsts", "highest", "nodes", "refs")
 
     def __init__(self, nodes: list[Node]) -> None:
         self.nodes = nodes
         self.firsts = first_objects(nodes)
         self.refs = list(map(refs_of, nodes))
+        self.highest = [max(refs) if refs else -1 for refs in self.refs]
 
 
 def _check_places(graph: Graph, node_count: int) -> None:
@@ -363,7 +366,7 @@ def _check_places(graph: Graph, node_count: int) -> None:
         raise FormatError("the graph has no root named 'object'")
     array_seen = bytearray(array_count)
     last = max([value.index for value in graph.roots.values() if type(value) is Ref], default=-1)
-    last = max(last, max(map(max, filter(None, graph.outline.refs)), default=-1))
+    last = max(last, max(graph.outline.highest, default=-1))
     for node in graph.nodes:
         if node.keys and len(node.keys) != len(node.items):
             raise FormatError(
