@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from keepfit.codecs.checks.rules import in_range
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
 from keepfit.codecs.sklearn_seam import private_class
 from keepfit.errors import InvalidStateError, UnsupportedError
@@ -100,11 +101,11 @@ class _NeighborTree(Codec):
 
 def _check_permutation(order: NDArray[Any]) -> None:
     count = len(order)
-    if order.view(np.uintp).max() >= count:  # what is negative is very large without its sign
+    if not in_range(order, count):
         raise InvalidStateError("a neighbour tree points outside its data")
     seen = np.zeros(count, bool)
     seen[order] = True
-    if not seen.all():
+    if np.count_nonzero(seen) < count:
         raise InvalidStateError("a neighbour tree holds a point twice")
 
 

@@ -77,13 +77,17 @@ def _check_search(state: State, dims: Dims) -> None:
     check_metric(effective, state["effective_metric_params_"], dims["F"])
     check_metric(metric, state.get("metric_params"), dims["F"])
     tree = state["_tree"]
-    if (tree is None) != (method == "brute") or (
-        tree is not None and np.asarray(tree.data).shape != (dims["N"], dims["F"])
-    ):
+    if (tree is None) != (method == "brute") or (tree is not None and _shape_of(tree) != (dims["N"], dims["F"])):
         refuse("a search for neighbours has a tree of its points, or none where it goes through all of them")
     asked = state.get("n_neighbors")
     if is_integer(asked) and asked > max(dims["N"], _NEIGHBORS_MAX):
         refuse(f"a search for {asked:,} neighbours among {dims['N']:,} points")
+
+
+def _shape_of(tree: Any) -> tuple[int, ...]:
+    """Of the points of a tree. They are a memoryview of Cython's: an array of it would take ten times as long."""
+    shape: tuple[int, ...] = tree.data.shape
+    return shape
 
 
 def _is(metric: Any, name: str) -> bool:
@@ -103,7 +107,7 @@ def _check_labels(state: State, dims: Dims) -> None:
 
 
 def _check_density(state: State, dims: Dims) -> None:
-    if not is_a(state["tree_"], *_TREES) or np.asarray(state["tree_"].data).shape[1] != dims["F"]:
+    if not is_a(state["tree_"], *_TREES) or _shape_of(state["tree_"])[1] != dims["F"]:
         refuse("a kernel density has a tree of its points")
 
 
