@@ -68,7 +68,7 @@ def scanner_says(command: list[str], rows: list[hostile.Shape], folder: Path) ->
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--scanners", type=Path, help="the folder of their commands")
+    parser.add_argument("--scanners", type=lambda text: Path(text).absolute(), help="the folder of their commands")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
