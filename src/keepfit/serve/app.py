@@ -161,7 +161,9 @@ class App:
         try:
             waiting.request = read_request(body, _json_bytes(headers), self.limits)
             self.pool.submit(entry.key, waiting.request.call, waiting)
-        except Exception as error:  # the border: whatever goes wrong has an answer
+        except Exception as error:  # the border: whatever goes wrong has an answer, but not two
+            if waiting.done():
+                raise
             waiting.set_exception(error)
         return True
 

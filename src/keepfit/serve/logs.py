@@ -83,7 +83,10 @@ class AccessLog:
         second = milliseconds // 1000
         if second != self._second:
             self._second, self._date = second, _time(second)[:19]
-        rest = _encoder.encode(fields).decode()[1:]
+        try:
+            rest = _encoder.encode(fields).decode()[1:]
+        except (TypeError, ValueError):  # as of half a surrogate: no other line is lost for it
+            rest = _encoder.encode({"unwritable": ascii(fields)}).decode()[1:]
         return f'{{"time":"{self._date}.{milliseconds % 1000:03d}+00:00",{_ACCESS}{rest}\n'
 
 
