@@ -3,7 +3,9 @@
 Run with ``make bench``. Prints a table of medians and of ratios to pickle (protocol 5) and which targets hold, and
 writes all of it to ``benchmarks/results/persistence.json`` with the machine and the versions. It is a report: it ends
 well whatever holds. The tools take turns within each round, after one that does not count, so that a drift of the
-machine's speed meets all of them. Times are of bytes in memory for those that have them, of files in the page cache for
+machine's speed meets all of them; in another order each time, as each finds the memory that the one before it left.
+Slow ones have rounds of their own: meanwhile a virtual machine gives memory away that lies idle, and to get it back
+takes many times as long. Times are of bytes in memory for those that have them, of files in the page cache for
 memory-mapped ones.
 
 Peak memory and the first prediction are those of fresh processes, which dump a model to a file, and load it and predict
@@ -20,6 +22,7 @@ import json
 import os
 import pickle
 import platform
+import random
 import statistics
 import subprocess
 import sys
@@ -39,8 +42,9 @@ import models
 import keepfit
 
 RESULTS = Path(__file__).parent / "results" / "persistence.json"
-#: Slow enough that three rounds tell.
-SLOW = {"skops", "joblib compress=3"}
+#: Slow enough that a few rounds tell.
+SLOW = ("skops", "joblib compress=3")
+SLOW_ROUNDS = 3
 MEASURES = {
     "dump_ms": 1, "load_ms": 1, "size_bytes": 1000, "first_prediction_ms": 1,
     "dump_peak_bytes": 1_000_000, "load_peak_bytes": 1_000_000,
@@ -188,10 +192,11 @@ def measure(made: models.Made, arguments: argparse.Namespace, folder: Path) -> d
     found: dict[str, dict[str, list[float]]] = {name: {what: [] for what in MEASURES} for name in TOOLS}
     path, pickled = folder / "model", folder / "pickled"
     pickled.write_bytes(pickle.dumps(rows) + pickle.dumps(model))
-    for number in range(-1, arguments.rounds):
-        for name, tool in TOOLS.items():
-            if name in SLOW and number >= 3:
-                continue
+    in_turn = random.Random(0)
+    quick = [(number, [name for name in TOOLS if name not in SLOW]) for number in range(-1, arguments.rounds)]
+    for number, names in [*quick, *((number, [*SLOW]) for number in range(-1, SLOW_ROUNDS))]:
+        for name in in_turn.sample(names, len(names)):
+            tool = TOOLS[name]
             dump_ms, data = timed(lambda tool=tool: tool.dumps(model), clock)
             if tool.is_mapped or number < arguments.fresh:
                 path.write_bytes(data)
