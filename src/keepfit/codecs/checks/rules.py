@@ -29,6 +29,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from functools import cache, cached_property
 from operator import attrgetter, itemgetter
 from typing import Any, NoReturn, TypeGuard
 
@@ -156,12 +157,18 @@ class Check:
 
     def __init__(self, name: str, rules: str = "", *extra: _Extra) -> None:
         self.name = name
+        self._text = rules
         self._extra = extra
-        self._rules: list[_Rule] = []
-        for line in filter(None, map(str.strip, rules.splitlines())):
+
+    @cached_property
+    def _rules(self) -> list[_Rule]:
+        """Read when the first object of the class is met: a process meets few of the classes that have rules."""
+        rules = []
+        for line in filter(None, map(str.strip, self._text.splitlines())):
             attribute, _, text = line.partition(" ")
             tests = tuple(_test(part.strip()) for part in text.split("|"))
-            self._rules.append((attribute.removesuffix("!"), attribute.endswith("!"), tests, text.strip()))
+            rules.append((attribute.removesuffix("!"), attribute.endswith("!"), tests, text.strip()))
+        return rules
 
     def leaves_unread(self, attribute: str) -> bool:
         """Whether the contents of an attribute that is an array of floats are never looked at.
@@ -298,6 +305,7 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+@cache
 def _test(text: str) -> _Test:
     """The test that a rule stands for."""
     if match := re.fullmatch(r"(csr|\w+)\[([\w,]*|\.\.\.)\]", text):
