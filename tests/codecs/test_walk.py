@@ -115,6 +115,15 @@ def test_a_member_that_stands_twice_in_its_list_stays_one_object() -> None:
     assert len({id(model) for model in found}) == 29
 
 
+@pytest.mark.parametrize("member", [lambda one: (one,), lambda one: {"a": one}, lambda one: [one, one, 7]])
+def test_members_may_have_all_in_common(member: Any) -> None:
+    one = ["shared"]
+    found = kept([member(one) for _ in range(30)])
+    assert found == [member(one) for _ in range(30)]
+    first = found[0]["a"] if isinstance(found[0], dict) else found[0][0]
+    assert all(first is (row["a"] if isinstance(row, dict) else row[0]) for row in found)
+
+
 def test_members_may_refer_to_each_other() -> None:
     rows: list[dict[str, Any]] = [{"number": number, "next": None} for number in range(30)]
     for row, after in zip(rows, rows[1:] + rows[:1], strict=True):

@@ -330,8 +330,12 @@ class _Walk:
             self._add_column(frame, name, column)
         if not node.columns and not node.lengths:  # so that a group is no larger than what it stands in
             name = next(iter(node.state))
-            node.columns[name] = [node.state[name]] * len(objects)
+            node.columns[name] = column = [node.state[name]] * len(objects)
             node.state[name] = None
+            value = live.columns[name][0]
+            if not is_inline(value):  # then it is the next to be placed: in the column instead
+                frame.pending.pop()
+                frame.pending += [(column, number, value, name) for number in range(len(objects))]
         self._stack.append(frame)
         return frame
 
