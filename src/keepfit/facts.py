@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import msgspec
@@ -46,12 +45,16 @@ def facts_of(obj: object, graph: Graph, metadata: Mapping[str, Any] | None = Non
         facts["versions"] = _json(graph.versions)
     root = graph.roots["object"]
     if callable(getattr(type(obj), "get_params", None)) and type(root) is Ref:
-        found = _answer(lambda: parameters_of(obj)) or {}
-        names = sorted(name for name in found if isinstance(name, str))  # of a step it may be anything before a fit
-        # Not the store of a search: its URL may hold a password.
-        _note(facts, "parameters", {_short(name): _short(found[name]) for name in names if name != "store"})
+        found = _answer(parameters_of, obj) or {}
+        names = sorted([name for name in found if isinstance(name, str)])  # of a step it may be anything before a fit
+        shown = {}
+        for name in names:
+            if name != "store":  # of a search: its URL may hold a password
+                value = found[name]
+                shown[_short(name)] = value if value is None or type(value) is bool else _short(value)
+        _note(facts, "parameters", shown)
     for fact, attribute in (("features", "feature_names_in_"), ("classes", "classes_")):
-        values = _answer(partial(getattr, obj, attribute, None))
+        values = _answer(getattr, obj, attribute, None)
         if values is not None and hasattr(values, "tolist") and getattr(values, "ndim", 0) == 1:
             _note(facts, fact, [_short(value) for value in values.tolist()])
     if metadata is not None:
@@ -59,10 +62,10 @@ def facts_of(obj: object, graph: Graph, metadata: Mapping[str, Any] | None = Non
     return facts
 
 
-def _answer(ask: Callable[[], Any]) -> Any:
+def _answer(ask: Callable[..., Any], *arguments: Any) -> Any:
     """What a model says of itself; None where it is put together so oddly that it cannot say."""
     try:
-        return ask()
+        return ask(*arguments)
     except (AttributeError, LookupError, TypeError, ValueError):
         return None
 

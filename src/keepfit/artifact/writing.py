@@ -117,18 +117,18 @@ def to_bytes(graph: Graph, facts: Mapping[str, str], *, level: int | None = None
 
 
 def _joined(contents: _Contents) -> bytes:
-    pieces: list[Any] = []
+    pieces: list[Any] = [b""]
     checksums = []
     for array in contents.arrays:
-        if array.nbytes < _SMALL_BYTES:
-            whole = np.asarray(array).tobytes()
-            pieces.append(whole)
-            checksums.append(xxhash.xxh3_64_hexdigest(whole))
-        else:
-            blocks = [block.data for block in _blocks(array)]
+        if isinstance(array, Rows):
+            blocks = [block.data for block in array.blocks()]
             pieces += blocks
             checksums.append(_digest(blocks))
-    return b"".join([contents.start(checksums), *pieces])
+        else:
+            pieces.append(array.data)
+            checksums.append(xxhash.xxh3_64_hexdigest(array.data))
+    pieces[0] = contents.start(checksums)
+    return b"".join(pieces)
 
 
 def _large_bytes(contents: _Contents) -> bytes:
@@ -150,7 +150,7 @@ class _Contents:
         _check_limits(graph, document.nbytes)
         arrays: dict[str, NDArray[Any] | Rows] = {}
         for name, array in zip(graph.names, graph.arrays, strict=True):
-            arrays[name] = array if isinstance(array, Rows) else np.asarray(array)
+            arrays[name] = array if type(array) is np.ndarray or isinstance(array, Rows) else np.asarray(array)
         arrays[GRAPH_NAME] = document
         self._version = PACKED_VERSION if graph.packed else PLAIN_VERSION
         self._facts = facts
@@ -252,7 +252,7 @@ def _check_facts(facts: Mapping[str, str]) -> None:
 def _check_limits(graph: Graph, graph_bytes: int) -> None:
     for what, count, limit in (
         ("bytes of graph", graph_bytes, LIMITS.graph_bytes),
-        ("objects", sum(node.count for node in graph.nodes), LIMITS.nodes),
+        ("objects", sum([node.count for node in graph.nodes]), LIMITS.nodes),
         ("arrays", len(graph.arrays), LIMITS.arrays),
     ):
         if count > limit:

@@ -253,7 +253,7 @@ class _Scalar(Codec):
         if dtype.kind == "S":
             return Node("numpy.scalar", {"dtype": dtype.str, "hex": bytes.hex(obj)})
         if dtype.kind in "biu" or (dtype == np.float64 and np.isfinite(obj)):
-            return Node("numpy.scalar", {"dtype": _spelled(dtype), "value": obj.item()})
+            return Node("numpy.scalar", {"dtype": _spelled(dtype.type), "value": obj.item()})
         if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in LONG:
             return Node("numpy.scalar", {"array": np.asarray(obj)})
         return Node("numpy.scalar", {"dtype": dtype.str, "hex": obj.tobytes().hex()})
@@ -262,7 +262,7 @@ class _Scalar(Codec):
         dtypes = {obj.dtype for obj in objects}
         if any(dtype.kind not in "biu" or dtype.metadata for dtype in dtypes):
             return None
-        columns = {"dtype": [_spelled(obj.dtype) for obj in objects], "value": [obj.item() for obj in objects]}
+        columns = {"dtype": [_spelled(obj.dtype.type) for obj in objects], "value": [obj.item() for obj in objects]}
         return Node("numpy.scalar", columns=columns)
 
     def build(self, node: Node, context: Building) -> Any:
@@ -306,8 +306,10 @@ class _Scalar(Codec):
         return _numbers(values, checked_dtype(strings[0]))
 
 
-def _spelled(dtype: np.dtype[Any]) -> str:
-    """The string of a dtype of numbers, which tells the two types apart that a C compiler has for 64 bits."""
+@cache
+def _spelled(kind: type[np.generic]) -> str:
+    """The string of the dtype of scalars, which tells the two types apart that a C compiler has for 64 bits."""
+    dtype = np.dtype(kind)
     string = dtype.str
     return string if np.dtype(string).char == dtype.char or dtype.char not in "qQ" else dtype.char
 

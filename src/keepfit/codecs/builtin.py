@@ -23,7 +23,7 @@ class _List(CyclicCodec):
     groups = True
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        array = as_array(obj)
+        array = as_array(obj) if len(obj) >= LONG_MIN else None
         return Node("list", items=obj) if array is None else Node("list", array=array)
 
     def new(self, node: Node, context: Building) -> Any:

@@ -14,7 +14,7 @@ from keepfit.codecs.expansion import check_expansion
 from keepfit.codecs.functions import CLASS
 from keepfit.codecs.inline import all_inline, is_inline
 from keepfit.codecs.naming import part_names, part_of
-from keepfit.codecs.nesting import check_nesting
+from keepfit.codecs.nesting import NESTED, check_nesting
 from keepfit.codecs.versions import versions_of
 from keepfit.errors import InvalidStateError, KeepfitError, UnsupportedError
 from keepfit.graph import INLINE_TYPES, Graph, Node, Outline, Ref, Rows
@@ -91,14 +91,18 @@ def encode(
             if problems:
                 problems.clear()
             continue
-        try:
-            outline = Outline(walk.nodes)
-            check_nesting(outline)
-            check_expansion(outline)
-        except InvalidStateError as error:
-            raise UnsupportedError(f"{error.message}; load would refuse them") from None
+        if walk.shares or not walk.holders.isdisjoint(NESTED):  # else no part stands twice, or deep
+            _check_parts(Outline(walk.nodes))
         versions = versions_of({node.type for node in walk.nodes})
         return Graph(values, walk.nodes, walk.arrays, walk.names, versions)
+
+
+def _check_parts(outline: Outline) -> None:
+    try:
+        check_nesting(outline)
+        check_expansion(outline)
+    except InvalidStateError as error:
+        raise UnsupportedError(f"{error.message}; load would refuse them") from None
 
 
 class _TupleCycle(Exception):  # noqa: N818 - a signal, not an error
@@ -109,6 +113,8 @@ class _TupleCycle(Exception):  # noqa: N818 - a signal, not an error
 
 #: A value on its way into ``container[key]``, and the part of its path: container, key, value, part.
 _Child = tuple[Any, Any, Any, str]
+#: The same, with its live node.
+_Reduced = tuple[Any, Any, Any, str, Node]
 
 
 class _Column:
@@ -124,20 +130,25 @@ class _Column:
         return [(self.values, number, value, self.part) for number, value in enumerate(self.values)]
 
 
+#: What is to be done below a node: values one by one, those that may be one group, and columns.
+_Pending = _Child | _Reduced | list[_Child] | _Column
+
+
 class _Frame:
     """A node whose children are being walked, for the objects it stands for.
 
     Refs to them go to the places in `waiting` (container, key, number of the object), or, all of them, into `column`.
     """
 
-    __slots__ = ("codec", "column", "name", "node", "objects", "pending", "waiting")
+    __slots__ = ("codec", "column", "name", "node", "objects", "path", "pending", "waiting")
 
-    def __init__(self, objects: list[Any], codec: Codec, node: Node, name: str) -> None:
+    def __init__(self, objects: list[Any], codec: Codec, node: Node, name: str, path: str) -> None:
         self.objects = objects
         self.codec = codec
         self.node = node
         self.name = name
-        self.pending: list[_Child | list[_Child] | _Column] = []
+        self.path = path
+        self.pending: list[_Pending] = []
         self.waiting: list[tuple[Any, Any, int]] = []
         self.column: list[Any] | None = None
 
@@ -151,6 +162,8 @@ class _Walk:
         self.arrays: list[NDArray[Any] | Rows] = []
         self.names: list[str] = []
         self._taken: set[str] = set()
+        self.shares = False  # whether anything stands in more than one place
+        self.holders: set[str] = set()  # the types of what holds other objects
         self._context = Reducing(allow=allow)
         self._objects = 0
         self._memo: dict[int, Ref | _Frame] = {}
@@ -162,36 +175,21 @@ class _Walk:
         if is_inline(obj):
             return obj
         slot: list[Any] = [None]
-        self._place(slot, 0, obj, "" if name == "object" else name)
+        self._open(slot, 0, obj, "" if name == "object" else name)
         stack = self._stack
         while stack:
-            frame = stack[-1]
-            if frame.pending:
-                child = frame.pending.pop()
-                if type(child) is tuple:
-                    self._place(*child)
-                elif type(child) is _Column:
-                    self._open_column(child)
-                else:
-                    self._open_group(child)  # type: ignore[arg-type]
+            pending = stack[-1].pending
+            if not pending:
+                self._finish(stack.pop())
+                continue
+            child = pending.pop()
+            if type(child) is tuple:
+                self._open(*child)
+            elif type(child) is _Column:
+                self._open_column(child)
             else:
-                stack.pop()
-                self._finish(frame)
+                self._open_group(child)  # type: ignore[arg-type]
         return slot[0]
-
-    def _place(self, container: Any, key: Any, value: Any, part: str) -> None:
-        if self._view is not None:
-            value = self._view.value_of(value)
-            if is_inline(value):
-                container[key] = value
-                return
-        known = self._memo.get(id(value))
-        if known is None:
-            self._open(container, key, value, part)
-        elif type(known) is Ref:
-            container[key] = known
-        else:
-            self._close_cycle(known, container, key, value)  # type: ignore[arg-type]
 
     def _close_cycle(self, frame: _Frame, container: Any, key: Any, value: Any) -> None:
         if not frame.codec.cyclic:
@@ -203,19 +201,37 @@ class _Walk:
         member = next(number for number, obj in enumerate(frame.objects) if obj is value)
         frame.waiting.append((container, key, member))
 
-    def _reduce(self, obj: Any, codec: Codec, part: str) -> Node:
-        try:
-            return codec.reduce(obj, self._context)
-        except KeepfitError as error:
-            found = self._located(error, part)
-            if self._problems is None or len(self._problems) >= _PROBLEMS:
-                raise found from error.__cause__
-            self._problems.append(found)
-            return Node("refused")
+    def _refused(self, error: KeepfitError, part: str) -> Node:
+        """Note a problem, where they are collected, and give a node in the place of its object."""
+        found = self._located(error, part)
+        if self._problems is None or len(self._problems) >= _PROBLEMS:
+            raise found from error.__cause__
+        self._problems.append(found)
+        return Node("refused")
 
-    def _open(self, container: Any, key: Any, obj: Any, part: str) -> None:
-        codec = self._codec_of(obj)
-        node = self._reduce(obj, codec, part)
+    def _open(self, container: Any, key: Any, obj: Any, part: str, live: Node | None = None) -> None:
+        """Put a ref to an object into its place, or a frame on the stack that will."""
+        if self._view is not None:
+            obj = self._view.value_of(obj)
+            if is_inline(obj):
+                container[key] = obj
+                return
+        known = self._memo.get(id(obj))
+        if known is not None:
+            self.shares = True
+            if type(known) is Ref:
+                container[key] = known
+            else:
+                self._close_cycle(known, container, key, obj)  # type: ignore[arg-type]
+            return
+        codec = _codec_of_class(type(obj)) if self._view is None else self._view.codec_of(obj)
+        if live is not None:
+            node = live
+        else:
+            try:
+                node = codec.reduce(obj, self._context)
+            except KeepfitError as error:
+                node = self._refused(error, part)
         self._alive.append(obj)
         children: list[_Child] = []
         keys, items = node.keys, node.items
@@ -225,20 +241,24 @@ class _Walk:
         if not children:
             container[key] = self._memo[id(obj)] = Ref(self._settle(node, part))
             return
-        frame = _Frame([obj], codec, node, part)
+        self.holders.add(node.type)
+        frame = _Frame([obj], codec, node, part, self._path(part))
         frame.waiting.append((container, key, 0))
         frame.pending = self._grouped(children)
         self._memo[id(obj)] = frame
         self._stack.append(frame)
 
-    def _grouped(self, children: list[_Child]) -> list[_Child | list[_Child] | _Column]:
+    def _grouped(self, children: list[_Child]) -> list[_Pending]:
         """Children in the order to be popped, with enough of one type that stand together as a list: one group."""
         if len(children) < _GROUP_MIN:
             return [*reversed(children)]
         view = self._view
         if view is None:
             kinds = [type(value) for _, _, value, _ in children]
-            if len(set(kinds)) == 1 and self._are_new(value for _, _, value, _ in children):
+            different = len(set(kinds))
+            if len(kinds) - different < _GROUP_MIN - 1:
+                return [*reversed(children)]
+            if different == 1 and self._are_new(value for _, _, value, _ in children):
                 return [children] if self._codec_of(children[0][2]).groups else [*reversed(children)]
         else:
             children = [(container, key, view.value_of(value), part) for container, key, value, part in children]
@@ -253,7 +273,7 @@ class _Walk:
             group for group in by_kind.values() if len(group) >= _GROUP_MIN and self._codec_of(group[0][2]).groups
         ]
         grouped = {id(child) for group in groups for child in group}
-        pending: list[_Child | list[_Child] | _Column] = [
+        pending: list[_Pending] = [
             *groups,
             *(child for child in children if id(child) not in grouped),
         ]
@@ -289,17 +309,21 @@ class _Walk:
             if group is not None:
                 self._push_children(codec, children, group)
                 return
-        alike: dict[Any, list[tuple[_Child, Node]]] = {}
+        alike: dict[Any, list[tuple[_Child, Node, Node]]] = {}
         for child in children:
-            live = as_record(self._reduce(child[2], codec, child[3]))
-            alike.setdefault(_signature(live), []).append((child, live))
+            try:
+                live = codec.reduce(child[2], self._context)
+            except KeepfitError as error:
+                live = self._refused(error, child[3])
+            record = as_record(live)
+            alike.setdefault(_signature(record), []).append((child, live, record))
         groups: list[list[tuple[_Child, Node]]] = []
-        alone: list[_Child] = []
+        alone: list[_Reduced] = []
         for signature, members in alike.items():
             if signature is None or len(members) < _GROUP_MIN:
-                alone.extend(child for child, _ in members)
+                alone.extend((*child, live) for child, live, _ in members)
             else:
-                groups.append(members)
+                groups.append([(child, record) for child, _, record in members])
         pending = self._stack[-1].pending
         pending.extend(reversed(alone))
         pending.extend([child for child, _ in members] for members in groups[1:])
@@ -323,7 +347,7 @@ class _Walk:
 
     def _push_group(self, codec: Codec, objects: list[Any], live: Node, part: str) -> _Frame:
         node = Node(live.type, array=live.array, count=len(objects), lengths=live.lengths)
-        frame = _Frame(objects, codec, node, part)
+        frame = _Frame(objects, codec, node, part, self._path(part))
         self._memo.update(dict.fromkeys(map(id, objects), frame))
         self._alive.append(objects)
         for name, column in live.columns.items():
@@ -336,6 +360,8 @@ class _Walk:
             if not is_inline(value):  # then it is the next to be placed: in the column instead
                 frame.pending.pop()
                 frame.pending += [(column, number, value, name) for number in range(len(objects))]
+        if frame.pending:
+            self.holders.add(node.type)
         self._stack.append(frame)
         return frame
 
@@ -351,6 +377,7 @@ class _Walk:
         node.state[name] = None
         ids = set(map(id, column))
         if len(ids) == 1:
+            self.shares = True
             frame.pending.insert(0, (node.state, name, first, name))
             return
         node.columns[name] = column
@@ -370,6 +397,11 @@ class _Walk:
     def _finish(self, frame: _Frame) -> None:
         objects = frame.objects
         first = self._settle(frame.node, frame.name)
+        if frame.node.count == 1:
+            self._memo[id(objects[0])] = ref = Ref(first)
+            for container, key, _ in frame.waiting:
+                container[key] = ref
+            return
         refs = list(map(Ref, range(first, first + len(objects))))
         self._memo.update(zip(map(id, objects), refs, strict=True))
         if frame.column is not None:
@@ -393,10 +425,8 @@ class _Walk:
         return first
 
     def _path(self, name: str) -> str:
-        parts = [frame.name for frame in self._stack if frame.name]
-        if name:
-            parts.append(name)
-        return ".".join(parts)
+        above = self._stack[-1].path if self._stack else ""
+        return f"{above}.{name}" if above and name else above or name
 
     def _located(self, error: KeepfitError, name: str = "") -> KeepfitError:
         if not error.path:
@@ -455,6 +485,8 @@ def _found_codec(cls: Hashable) -> Codec:
 _codec_of_class = cast(Callable[[type[Any]], Codec], _found_codec)
 
 
+#: More values than these are looked at together first.
+_FEW = 16
 #: The path of a key.
 _KEYS = ("keys",)
 
@@ -463,7 +495,7 @@ def _fields(state: Mapping[str, Any], children: list[_Child]) -> dict[str, Any]:
     """A copy of `state`, with what does not stand inline noted in `children`."""
     out = dict(state)
     for name, value in state.items():
-        if value is not None and type(value) is not bool and not is_inline(value):
+        if value is not None and type(value) is not bool and (type(value) not in INLINE_TYPES or not is_inline(value)):
             children.append((out, name, value, name))
     return out
 
@@ -471,10 +503,10 @@ def _fields(state: Mapping[str, Any], children: list[_Child]) -> dict[str, Any]:
 def _values(values: Iterable[Any], children: list[_Child], parts: Sequence[Any]) -> list[Any]:
     """A copy of `values`, with what does not stand inline noted in `children` under the names in `parts`."""
     out = list(values)
-    if all_inline(out):
+    if len(out) > _FEW and all_inline(out):
         return out
     named = len(parts) == len(out)
     for place, value in enumerate(out):
-        if not is_inline(value):
+        if type(value) not in INLINE_TYPES or not is_inline(value):
             children.append((out, place, value, part_of(value, parts[place] if named else place)))
     return out

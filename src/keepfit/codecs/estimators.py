@@ -88,6 +88,7 @@ class EstimatorCodec(CyclicCodec):
         self._parameters = frozenset(entry.parameters)
         self._attributes = frozenset(entry.attributes) | self._parameters
         self._met = frozenset(entry.met)
+        self._may_exceed = not policy.EXCESSIVE.isdisjoint(self._attributes)
         self._looked_at = tuple(sorted(policy.looked_at(name) & self._attributes))
         self._sound: set[tuple[str, ...]] = set()  # names of attributes, as they were found together
 
@@ -110,8 +111,8 @@ class EstimatorCodec(CyclicCodec):
         if type(obj) is not self.cls:
             raise UnsupportedError(f"a class that calls itself {self.name} is not scikit-learn's")
         state = dict(obj.__dict__)
-        for name in TRANSIENT & state.keys():
-            del state[name]
+        for name in TRANSIENT:
+            state.pop(name, None)
         if not state.keys() <= self._attributes:
             unknown = state.keys() - self._attributes
             raise UnsupportedError(
@@ -119,13 +120,14 @@ class EstimatorCodec(CyclicCodec):
                 "what you add to a model cannot be told from an attack when it is loaded. Keep it beside the model: "
                 f"dump({{'model': model, {min(unknown)!r}: ...}}, file), or in metadata="
             )
-        broken = _broken_constraint(self.cls, state)
-        if broken:
+        if broken_constraint(self.cls, state):
+            broken = _broken_constraint(self.cls, state)
             raise UnsupportedError(f"{broken}. scikit-learn would refuse to fit it, and load would refuse to build it")
-        try:
-            policy.check_excess(self.name, state)
-        except InvalidStateError as error:
-            raise UnsupportedError(f"{error.message}; load would refuse it") from None
+        if self._may_exceed:
+            try:
+                policy.check_excess(self.name, state)
+            except InvalidStateError as error:
+                raise UnsupportedError(f"{error.message}; load would refuse it") from None
         return Node(self.name, state)
 
     def reduce_group(self, objects: list[Any], context: Reducing) -> Node | None:

@@ -21,16 +21,12 @@ def part_names(live: Node) -> Sequence[Any]:
 
 def part_of(value: Any, part: Any) -> str:
     """What `value` is called below its container, which has it under `part`, a key or a place."""
+    if type(part) is str:
+        return part if _is_name(part) else re.sub(r"[^\w -]", "_", part)[:80] if part else ""
     if type(value) is tuple and len(value) > 1 and _is_name(value[0]) and type(part) is int:
         return str(value[0])
-    return part if type(part) is str and _is_name(part) else _readable(part)
+    return str(part) if type(part) in (int, bool, float) else "item"
 
 
 def _is_name(value: Any) -> bool:
     return type(value) is str and value.isidentifier() and len(value) <= 80
-
-
-def _readable(part: Any) -> str:
-    if type(part) is str:
-        return re.sub(r"[^\w -]", "_", part)[:80] if part else ""
-    return str(part) if type(part) in (int, bool, float) else "item"

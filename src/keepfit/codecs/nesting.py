@@ -12,14 +12,14 @@ from bisect import bisect_right
 from keepfit.errors import InvalidStateError
 from keepfit.graph import Outline
 
-__all__ = ["DEPTH", "check_nesting"]
+__all__ = ["DEPTH", "NESTED", "check_nesting"]
 
 #: How many of these types may lie inside each other, and how often, besides, one may refer ahead to another. Together
 #: they bound any way through a graph to `DEPTH` squared calls.
 DEPTH = 100
 
 #: Types whose contents are freed inside the call that frees them (CPython 3.11 to 3.13, NumPy 1.26 to 2.5).
-_NESTED = frozenset(
+NESTED = frozenset(
     {
         "collections.defaultdict", "collections.deque", "functools.partial", "numpy.ndarray", "numpy.matrix",
         "numpy.recarray", "numpy.scalar", "operator.itemgetter", "slice",
@@ -50,7 +50,7 @@ def check_nesting(outline: Outline) -> None:
     depths: dict[int, int] = {}  # of nodes that refer to others
     ahead = 0
     for number, (node, refs, highest) in enumerate(zip(nodes, outline.refs, outline.highest, strict=True)):
-        if not refs or node.type not in _NESTED:
+        if not refs or node.type not in NESTED:
             continue
         depth = 1
         if (
@@ -62,10 +62,10 @@ def check_nesting(outline: Outline) -> None:
         for index in refs:
             target = bisect_right(firsts, index) - 1
             if target < number:
-                depth = max(depth, depths.get(target, int(nodes[target].type in _NESTED)) + 1)
+                depth = max(depth, depths.get(target, int(nodes[target].type in NESTED)) + 1)
             elif node.type in _ARRAYS and nodes[target].type in _ARRAYS:
                 raise InvalidStateError("an array contains itself; arithmetic on it would never end")
-            elif target > number and nodes[target].type in _NESTED:
+            elif target > number and nodes[target].type in NESTED:
                 ahead += 1
         depths[number] = depth
         if depth > DEPTH or ahead > DEPTH:

@@ -15,6 +15,7 @@ from keepfit.codecs.patterns import ends_soon
 from keepfit.errors import InvalidStateError, UntrustedError
 
 __all__ = [
+    "EXCESSIVE",
     "ITERATIONS_MAX",
     "N_JOBS_MAX",
     "THREADS_MAX",
@@ -59,7 +60,7 @@ _ARGUMENTS = (
 _WORDS = ("input", "ngram_range", "token_pattern")
 _COUNTED = ("n_jobs", "verbose", "_n_threads", "n_threads")
 #: What `check_excess` looks at.
-_EXCESSIVE = frozenset(["ngram_range", *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())])
+EXCESSIVE = frozenset(["ngram_range", *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())])
 
 
 @cache
@@ -146,7 +147,7 @@ def check_excess(name: str, state: Mapping[str, Any]) -> None:
     InvalidStateError
         What `dump` would not keep, and `load` does not build.
     """
-    if name != "functools.partial" and _EXCESSIVE.isdisjoint(state):
+    if name != "functools.partial" and EXCESSIVE.isdisjoint(state):
         return
     lengths = state.get("ngram_range")
     if type(lengths) is tuple and any(_is_whole(length) and length > _NGRAM_MAX for length in lengths):

@@ -123,20 +123,19 @@ _COMPOSED = {
 
 def parameters_of(obj: Any) -> dict[str, Any]:
     """What ``obj.get_params(deep=True)`` gives. In scikit-learn's own ways, names are looked up once for a class."""
-    from sklearn.base import BaseEstimator
-
+    base = _base_class()
     cls = type(obj)
     method: Any = cls.get_params
     attribute = ""
-    if method is not BaseEstimator.get_params:
+    if method is not base.get_params:
         attribute = _COMPOSED.get(method.__qualname__, "") if method.__module__.startswith("sklearn.") else ""
         if not attribute:
             return obj.get_params(deep=True)  # type: ignore[no-any-return]
     found: dict[str, Any] = {}
     for name in _parameter_names(cast(Hashable, cls)):
         value = getattr(obj, name)
-        if hasattr(value, "get_params") and not isinstance(value, type):
-            inner = parameters_of(value) if isinstance(value, BaseEstimator) else value.get_params()
+        if type(value) not in INLINE_TYPES and hasattr(value, "get_params") and not isinstance(value, type):
+            inner = parameters_of(value) if isinstance(value, base) else value.get_params()
             found.update({f"{name}__{key}": one for key, one in inner.items()})
         found[name] = value
     if not attribute:
@@ -150,6 +149,13 @@ def parameters_of(obj: Any) -> dict[str, Any]:
         if hasattr(member, "get_params"):
             found.update({f"{name}__{key}": one for key, one in parameters_of(member).items()})
     return found
+
+
+@cache
+def _base_class() -> Any:
+    from sklearn.base import BaseEstimator
+
+    return BaseEstimator
 
 
 @cache

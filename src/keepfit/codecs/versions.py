@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
 from keepfit.graph import Graph
@@ -45,6 +45,11 @@ def short_version(release: str) -> tuple[int, int]:
 
 def versions_of(types: Iterable[str]) -> dict[str, str]:
     """The running releases of the libraries that these type names come from, by distribution."""
+    return dict(_versions_of(frozenset(types)))
+
+
+@lru_cache(maxsize=1000)
+def _versions_of(types: frozenset[str]) -> dict[str, str]:
     tops = {name.partition(".")[0] for name in types}
     found = sorted(DISTRIBUTIONS[top] for top in tops if top in DISTRIBUTIONS)
     return {name: running_version(name) for name in found}
