@@ -151,8 +151,9 @@ class Check:
         The class, as graphs name it.
     rules : str, default=""
     extra : function
-        Each is given the attributes and the lengths that the rules found, and raises `InvalidStateError`. They are
-        called only where something of the rules is there, that is when the object is fitted.
+        Each is given the attributes and the lengths that the rules found, which it leaves as they are, and raises
+        `InvalidStateError`. They are called only where something of the rules is there, that is when the object is
+        fitted.
     """
 
     def __init__(self, name: str, rules: str = "", *extra: _Extra) -> None:
@@ -218,7 +219,12 @@ class Check:
         extras = self._extra if rules else ()
         if not own and len(members) > 1:
             extras = tuple(extra for extra in extras if not _holds_for_all(extra, first, common, differing))
-        for state in members if own or extras or counts else ():
+        if not own and not counts:
+            for extra in extras:
+                for state in members:
+                    extra(state, common)
+            return
+        for state in members:
             dims = dict(common)
             self._test(own, state, dims)
             for extra in extras:
