@@ -41,6 +41,7 @@ def _no_validation() -> dict[str, Any]:
         "keepfit.codecs.estimators._broken_constraint": lambda *_: "",
         "keepfit.codecs.checks.rules.Check.__call__": nothing,
         "keepfit.codecs.checks.rules.Check.group": nothing,
+        "keepfit.codecs.checks.histogram._check_trees": nothing,
         "keepfit.codecs.policy.is_harmless": lambda attribute, value: True,
         "keepfit.codecs.neighbors._check_permutation": nothing,
         "keepfit.codecs.sparse._check_compressed": nothing,

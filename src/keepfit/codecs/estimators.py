@@ -176,7 +176,8 @@ class EstimatorCodec(CyclicCodec):
                 state[name] = value
         if not looked_at_once:
             states = [self._usable(state, context) for state in states]
-        self._check.group(states, columns.keys(), context)
+            columns = {name: [state[name] for state in states] for name in columns}
+        self._check.group(states, columns, context)
         cls: Any = self.cls
         objects = []
         for state in states:

@@ -5,8 +5,7 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
-from itertools import accumulate, chain
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -79,33 +78,44 @@ class _ModelCheck(Check):
         if "_predictors" in state:
             _check_trees(state, context)
 
-    def group(self, members: Sequence[State], differing: Set[str], context: Building) -> None:
+    def group(self, members: Sequence[State], columns: Mapping[str, list[Any]], context: Building) -> None:
         for state in members:
             self(state, context)
 
 
 def _check_trees(state: State, context: Building) -> None:
     """Raise unless the trees of a model, of which all else has been checked, are trees."""
-    trees = list(chain.from_iterable(state["_predictors"]))
-    if any(class_name(cls) != _PREDICTOR for cls in set(map(type, trees))):
+    iterations = state["_predictors"]
+    outputs = list(zip(*iterations, strict=True))  # the trees of one output mostly lie in one array
+    if not outputs or any(
+        class_name(cls) != _PREDICTOR for cls in set().union(*(map(type, trees) for trees in outputs))
+    ):
         refuse("histogram boosting is made of its own trees")
-    nodes: list[Any] = [tree.__dict__.get("nodes") for tree in trees]
-    if not nodes or type(None) in map(type, nodes):
-        refuse("histogram boosting is made of its own trees")
-    whole = whole_of(nodes, context)
-    if whole is None and len(set(map(id, nodes))) < len(nodes):
+    columns: list[list[Any]] = [[tree.__dict__.get("nodes") for tree in trees] for trees in outputs]
+    each = set().union(*(map(id, nodes) for nodes in columns))
+    if len(each) < len(outputs) * len(iterations) or id(None) in each:
         refuse("each tree has nodes of its own")  # a small file could name large ones for any number of trees
-    _check_kinds(nodes if whole is None else [whole])
-    lengths = list(map(len, nodes))
+    n_features = np.full(len(iterations), state["n_features_in_"], np.int64)
+    for trees, nodes in zip(outputs, columns, strict=True):
+        lengths = list(map(len, nodes))
+        whole = whole_of(nodes, context)
+        if whole is not None:
+            _check_nodes(trees, whole, lengths, n_features, state)
+            continue
+        for first, last in bunches(lengths, _NODES_TOGETHER):
+            part = slice(first, last)
+            _check_kinds(nodes[part])
+            _check_nodes(trees[part], joined(nodes[part]), lengths[part], n_features[part], state)
+
+
+def _check_nodes(trees: Sequence[Any], nodes: Any, lengths: list[int], n_features: Any, state: State) -> None:
+    """Raise unless the nodes of some trees, which lie end to end, are trees."""
+    _check_kinds([nodes])
     if not all(lengths):
         refuse("a tree has at least one node")
-    starts = list(accumulate(lengths, initial=0))
-    n_features = np.full(len(nodes), state["n_features_in_"], np.int64)
-    for first, last in bunches(lengths, _NODES_TOGETHER):
-        together = joined(nodes[first:last]) if whole is None else whole[starts[first] : starts[last]]
-        _, has_categories = check_nodes(together, lengths[first:last], n_features[first:last], _NODE_FIELDS)
-        if has_categories:
-            _check_categories(trees[first:last], together, lengths[first:last], state)
+    _, has_categories = check_nodes(nodes, lengths, n_features, _NODE_FIELDS)
+    if has_categories:
+        _check_categories(trees, nodes, lengths, state)
 
 
 def _check_kinds(arrays: list[Any]) -> None:
@@ -116,7 +126,7 @@ def _check_kinds(arrays: list[Any]) -> None:
             raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
 
 
-def _check_categories(trees: list[Any], nodes: Any, lengths: list[int], state: State) -> None:
+def _check_categories(trees: Sequence[Any], nodes: Any, lengths: list[int], state: State) -> None:
     """Raise unless these trees, whose nodes have been checked, list what they split by categories on."""
     by_category = np.flatnonzero((nodes["is_categorical"] != 0) & (nodes["is_leaf"] == 0))
     listed = np.repeat([len(tree.raw_left_cat_bitsets) for tree in trees], lengths)[by_category]

@@ -30,7 +30,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import cache, cached_property
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, NoReturn, TypeGuard
 
 import numpy as np
@@ -57,7 +57,6 @@ Dims = dict[str, int]
 _Test = Callable[[Any, Dims], bool]
 #: An attribute, whether it must be there, the tests of which one must hold, and their text.
 _Rule = tuple[str, bool, tuple[_Test, ...], str]
-_Members = Sequence[Mapping[str, Any]]
 _Extra = Callable[[State, Dims], None]
 
 #: Up to here a number of features, outputs or components is taken at its word. Past it, an array of that length must
@@ -199,8 +198,8 @@ class Check:
                 extra(state, dims)
         check_backed_counts(state, self.name)
 
-    def group(self, members: Sequence[State], differing: Set[str], context: Building) -> None:
-        """Check several objects that have the same attributes, and the same values of all but those in `differing`.
+    def group(self, members: Sequence[State], columns: Mapping[str, list[Any]], context: Building) -> None:
+        """Check several objects that have the same attributes, and the same values of all but those in `columns`.
 
         Raises
         ------
@@ -210,15 +209,17 @@ class Check:
         first = members[0]
         rules = [rule for rule in self._rules if rule[0] in first]
         missing = next((name for name, needed, _, _ in self._rules if needed and name not in first), "")
-        own = [rule for rule in rules if rule[0] in differing and not _hold_alike(rule, members, context)]
+        own = [rule for rule in rules if rule[0] in columns and not _hold_alike(rule[3], columns[rule[0]], context)]
         common: Dims = {}
         self._test([rule for rule in rules if rule not in own], first, common)
-        counts = [name for name in _COUNTS & first.keys() if not _are_plain_counts(name, members, differing)]
+        counts = [
+            name for name in _COUNTS & first.keys() if not all(map(_is_plain_count, columns.get(name, (first[name],))))
+        ]
         if rules and missing:
             refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
         extras = self._extra if rules else ()
         if not own and len(members) > 1:
-            extras = tuple(extra for extra in extras if not _holds_for_all(extra, first, common, differing))
+            extras = tuple(extra for extra in extras if not _holds_for_all(extra, first, common, columns.keys()))
         if not own and not counts:
             for extra in extras:
                 for state in members:
@@ -250,10 +251,8 @@ class Check:
 _ANY_LENGTHS = re.compile(r"^\w+\[_(,_)*\]$")
 
 
-def _hold_alike(rule: _Rule, members: _Members, context: Building) -> bool:
-    """Whether a rule that holds for an attribute of one member holds for all, because it cannot tell them apart."""
-    values = list(map(itemgetter(rule[0]), members))
-    text = rule[3]
+def _hold_alike(text: str, values: list[Any], context: Building) -> bool:
+    """Whether a rule that holds for the first of these values holds for all, because it cannot tell them apart."""
     if "t[" not in text and whole_of(values, context) is not None:  # rows of one array
         return bool(_ANY_LENGTHS.match(text)) or len(set(map(len, values))) == 1
     kind, *others = set(map(type, values))
@@ -263,13 +262,6 @@ def _hold_alike(rule: _Rule, members: _Members, context: Building) -> bool:
         shape_of = attrgetter("ndim" if _ANY_LENGTHS.match(text) else "shape")
         return len(set(map(attrgetter("dtype"), values))) == len(set(map(shape_of, values))) == 1
     return not issubclass(kind, (int, np.integer)) or values.count(values[0]) == len(values)
-
-
-def _are_plain_counts(name: str, members: _Members, differing: Set[str]) -> bool:
-    if name not in differing:
-        return _is_plain_count(members[0][name])
-    values = [member[name] for member in members]
-    return all(map(_is_plain_count, {id(value): value for value in values}.values()))
 
 
 class _Watched(dict[str, Any]):
