@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from itertools import chain
 from operator import countOf
 
 from keepfit.errors import InvalidStateError
@@ -77,8 +78,7 @@ _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.sca
 
 def _most_parts_of_trees(holding: list[tuple[int, Node, list[int], int]]) -> float:
     """What no object's number of parts is over, if whatever has parts is in one place only; otherwise infinity."""
-    holders: set[int] = set()
-    starts: list[int] = []  # of the nodes in `holders`, which are in order, and where each ends
+    starts: list[int] = []  # of the nodes that hold something, which are in order, and where each ends
     stops: list[int] = []
     to_holders: list[int] = []
     found = 1
@@ -93,9 +93,11 @@ def _most_parts_of_trees(holding: list[tuple[int, Node, list[int], int]]) -> flo
         to_holders += common
         starts.append(first)
         stops.append(first + node.count)
-        holders.update(range(first, first + node.count))
-    is_shared = sum(map(holders.__contains__, to_holders)) > len(holders.intersection(to_holders))
-    return math.inf if is_shared else found
+    if len(set(to_holders)) < len(to_holders):
+        holders = set(chain.from_iterable(map(range, starts, stops)))
+        if sum(map(holders.__contains__, to_holders)) > len(holders.intersection(to_holders)):
+            return math.inf
+    return found
 
 
 def _count(node: Node, first: int, refs: list[int], parts: dict[int, int]) -> int:
@@ -107,8 +109,13 @@ def _count(node: Node, first: int, refs: list[int], parts: dict[int, int]) -> in
         return count
     common = [value.index for value in node.state.values() if type(value) is Ref]
     counts = [1 + sum([parts.get(index, 1) if index < first else ahead for index in common])] * node.count
-    for column in node.columns.values():
-        if countOf(map(type, column), Ref):
+    refs_in_column = [countOf(map(type, column), Ref) for column in node.columns.values()]
+    if max(refs) < first and set(refs_in_column) <= {0, node.count} and parts.keys().isdisjoint(refs):
+        count = counts[0] + len(refs_in_column) - refs_in_column.count(0)
+        parts.update(dict.fromkeys(range(first, first + node.count), count))
+        return count
+    for column, ref_count in zip(node.columns.values(), refs_in_column, strict=True):
+        if ref_count:
             for place, value in enumerate(column):
                 if type(value) is Ref:
                     counts[place] += parts.get(value.index, 1) if value.index < first else ahead
