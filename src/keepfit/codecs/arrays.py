@@ -77,16 +77,19 @@ class _Array(CyclicCodec):
         if dtype.metadata is not None or dtype.hasobject or not dtype.itemsize or _is_endless(first.shape):
             return None
         for obj in objects:
+            if obj.dtype is not dtype or (obj.shape[1:] != rest if rest else obj.ndim != ndim):
+                return None
             flags = obj.flags
-            if obj.dtype is not dtype or (rest and obj.shape[1:] != rest) or not flags.c_contiguous:
+            if not flags.c_contiguous or flags.writeable is not writeable:
                 return None
-            if obj.nbytes > GROUPED_BYTES_MAX or flags.writeable is not writeable or obj.ndim != ndim:
-                return None
+        lengths = list(map(len, objects))
+        if max(lengths) * math.prod(rest) * dtype.itemsize > GROUPED_BYTES_MAX:
+            return None
         rows, fields = _plain_rows(objects, context)
         columns = {name: [value] * len(objects) for name, value in fields.items()}
         if not writeable:
             columns["writeable"] = [False] * len(objects)
-        return Node(self.type_name, columns=columns, array=rows, lengths=list(map(len, objects)))
+        return Node(self.type_name, columns=columns, array=rows, lengths=lengths)
 
     def new(self, node: Node, context: Building) -> Any:
         """Only arrays of objects can be part of a cycle."""

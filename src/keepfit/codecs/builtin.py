@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections import Counter
+from operator import countOf
 from typing import Any
 
 import numpy as np
@@ -234,9 +235,13 @@ def find(name: str) -> Codec | None:
 
 def dict_node(keys: list[Any], values: list[Any]) -> Node:
     """The live node of a dict."""
-    if len(keys) >= LONG_MIN and set(map(type, keys)) == {str} and INLINE_TYPES.issuperset(map(type, values)):
+    if len(keys) >= LONG_MIN and _are_texts(keys) and INLINE_TYPES.issuperset(map(type, values)):
         return Node("long_dict", {"keys": keys, "values": values})
     return Node("dict", items=values, keys=keys)
+
+
+def _are_texts(values: list[Any]) -> bool:
+    return countOf(map(type, values), str) == len(values)
 
 
 def fill_mapping(obj: Any, node: Node, context: Building) -> None:

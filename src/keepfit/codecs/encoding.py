@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import repeat
 from typing import Any, cast
 
+import numpy as np
 from numpy.typing import NDArray
 
 from keepfit.codecs.codec import GROUPED_BYTES_MAX, Codec, Reducing, as_record, class_name, find_codec
-from keepfit.codecs.expansion import check_expansion
+from keepfit.codecs.expansion import EXPANSION, check_expansion
 from keepfit.codecs.functions import CLASS
 from keepfit.codecs.inline import all_inline, is_inline
 from keepfit.codecs.naming import part_names, part_of
@@ -91,8 +93,8 @@ def encode(
             if problems:
                 problems.clear()
             continue
-        if walk.shares or not walk.holders.isdisjoint(NESTED):  # else no part stands twice, or deep
-            _check_parts(Outline(walk.nodes))
+        if walk.shares or walk.repeats > EXPANSION // 2 or not walk.holders.isdisjoint(NESTED):
+            _check_parts(Outline(walk.nodes))  # else nothing that has parts stands twice, or deep
         versions = versions_of({node.type for node in walk.nodes})
         return Graph(values, walk.nodes, walk.arrays, walk.names, versions)
 
@@ -162,7 +164,8 @@ class _Walk:
         self.arrays: list[NDArray[Any] | Rows] = []
         self.names: list[str] = []
         self._taken: set[str] = set()
-        self.shares = False  # whether anything stands in more than one place
+        self.shares = False  # whether anything that has parts stands in more than one place
+        self.repeats = 0  # how often what has none stands once more
         self.holders: set[str] = set()  # the types of what holds other objects
         self._context = Reducing(allow=allow)
         self._objects = 0
@@ -218,7 +221,7 @@ class _Walk:
                 return
         known = self._memo.get(id(obj))
         if known is not None:
-            self.shares = True
+            self._note_shared(obj)
             if type(known) is Ref:
                 container[key] = known
             else:
@@ -247,6 +250,12 @@ class _Walk:
         frame.pending = self._grouped(children)
         self._memo[id(obj)] = frame
         self._stack.append(frame)
+
+    def _note_shared(self, obj: Any, times: int = 1) -> None:
+        if type(obj) is np.ndarray and not obj.dtype.hasobject:
+            self.repeats += times
+        else:
+            self.shares = True
 
     def _grouped(self, children: list[_Child]) -> list[_Pending]:
         """Children in the order to be popped, with enough of one type that stand together as a list: one group."""
@@ -377,7 +386,7 @@ class _Walk:
         node.state[name] = None
         ids = set(map(id, column))
         if len(ids) == 1:
-            self.shares = True
+            self._note_shared(first, len(column))
             frame.pending.insert(0, (node.state, name, first, name))
             return
         node.columns[name] = column
@@ -503,8 +512,13 @@ def _fields(state: Mapping[str, Any], children: list[_Child]) -> dict[str, Any]:
 def _values(values: Iterable[Any], children: list[_Child], parts: Sequence[Any]) -> list[Any]:
     """A copy of `values`, with what does not stand inline noted in `children` under the names in `parts`."""
     out = list(values)
-    if len(out) > _FEW and all_inline(out):
-        return out
+    if len(out) > _FEW:
+        if all_inline(out):
+            return out
+        kinds = set(map(type, out))
+        if type(parts) is range and kinds.isdisjoint(INLINE_TYPES) and tuple not in kinds:
+            children += zip(repeat(out), parts, out, map(str, parts), strict=False)
+            return out
     named = len(parts) == len(out)
     for place, value in enumerate(out):
         if type(value) not in INLINE_TYPES or not is_inline(value):

@@ -7,6 +7,7 @@ each word would be looked at several times over.
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import countOf
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,12 @@ _BETWEEN = "\0"
 
 def as_array(values: list[Any]) -> NDArray[Any] | None:
     """The array that stands for a long list of strings, of 64-bit ints or of finite floats; None for other lists."""
-    if len(values) < LONG_MIN or type(values[0]) not in _WRITERS or len(set(map(type, values))) > 1:
+    if len(values) < LONG_MIN:
         return None
-    return _WRITERS[type(values[0])](values)
+    kind = type(values[0])
+    if kind not in _WRITERS or countOf(map(type, values), kind) < len(values):
+        return None
+    return _WRITERS[kind](values)
 
 
 def _texts(values: list[Any]) -> NDArray[Any] | None:

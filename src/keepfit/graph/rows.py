@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 __all__ = ["Rows", "Shaped"]
 
 _BLOCK_BYTES = 1 << 18  # which a processor's cache holds
+#: Arrays without gaps that are larger are no longer to hash by themselves than copied together with others.
+_ALONE_BYTES = 1 << 14
 
 
 class Shaped:
@@ -96,7 +98,8 @@ class Rows(Shaped):
             return
         for arrays, gaps in self._runs:
             mask = _mask(rest[-1], gaps) if gaps else None
-            for few in _up_to(_BLOCK_BYTES // row_bytes, arrays):
+            alone_bytes = _BLOCK_BYTES if gaps else _ALONE_BYTES
+            for few in _up_to(_BLOCK_BYTES // row_bytes, alone_bytes // row_bytes, arrays):
                 if len(few) == 1 and mask is None:
                     yield np.ndarray((len(few[0]), *rest), self.dtype, few[0])
                     continue
@@ -112,16 +115,22 @@ class Rows(Shaped):
         return joined if dtype is None else joined.astype(dtype, copy=False)
 
 
-def _up_to(rows: int, arrays: list[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
-    """Arrays together up to so many rows; longer ones alone."""
+def _up_to(rows: int, alone: int, arrays: list[NDArray[Any]]) -> Iterator[list[NDArray[Any]]]:
+    """Arrays together up to so many rows; those of more than `alone` rows by themselves."""
+    counts = list(map(len, arrays))
+    if max(counts) <= alone and sum(counts) <= rows:
+        yield arrays
+        return
     few: list[NDArray[Any]] = []
     length = 0
-    for array, count in zip(arrays, map(len, arrays), strict=True):
+    for array, count in zip(arrays, counts, strict=True):
         length += count
-        if length > rows and few:
+        if few and (length > rows or count > alone):
             yield few
             few, length = [], count
         few.append(array)
+        if count > alone:
+            length = rows
     yield few
 
 
