@@ -255,7 +255,7 @@ class _Scalar(Codec):
             return Node("numpy.scalar", {"dtype": dtype.str, "value": str.__str__(obj)})
         if dtype.kind == "S":
             return Node("numpy.scalar", {"dtype": dtype.str, "hex": bytes.hex(obj)})
-        if dtype.kind in "biu" or (dtype == np.float64 and np.isfinite(obj)):
+        if dtype.kind in "biu" or (dtype.char == "d" and math.isfinite(obj)):
             return Node("numpy.scalar", {"dtype": _spelled(dtype.type), "value": obj.item()})
         if dtype.hasobject or dtype.names is not None or dtype.metadata or dtype.type in LONG:
             return Node("numpy.scalar", {"array": np.asarray(obj)})
