@@ -126,10 +126,24 @@ class Planner:
                 groups.extend(self._groups(members))
         fits = sum(len({member.last_fit for member in group.members}) for group in groups)
         groups.sort(key=lambda group: (group.cost, len(group.members)), reverse=True)
-        seen = set(checked)
-        for group in groups:
-            group.checks = _checks(group.members, seen)
+        needed = self._checking(groups, checked)
+        for at, group in enumerate(groups):
+            group.checks = _checks(group.members, needed[at])
         return Plan(groups, sorted(single), fits + len(single))
+
+    def _checking(self, groups: Sequence[Group], checked: Collection[int]) -> list[set[int]]:
+        """The kinds that each group must check: those that are in none before. Groups that begin at once take turns at
+        what they have in common, so that none is behind with what others wait for."""
+        having: dict[int, list[int]] = {}
+        for at, group in enumerate(groups):
+            for kind in dict.fromkeys(member.kind for member in group.members):
+                if kind not in checked:
+                    having.setdefault(kind, []).append(at)
+        needed: list[set[int]] = [set() for _ in groups]
+        for turn, (kind, found) in enumerate(having.items()):
+            at_once = [at for at in found if at < self._worker_count] or found[:1]
+            needed[at_once[turn % len(at_once)]].add(kind)
+        return needed
 
     def _split(self, number: int) -> Hashable:
         """All that tasks of a group have in common, by identity: the objects of one call live as long as it."""
@@ -149,7 +163,8 @@ class Planner:
         side by side."""
         members = sorted((self._member(number) for number in numbers), key=self._order)
         remembers = sharing_seam.is_stock_scorer(self._arguments[numbers[0]]["scorer"])
-        return [Group(part, self._kin(part), remembers) for part in self._parts(members)]
+        parts = map(_begun_at_random, self._parts(members))
+        return [Group(part, self._kin(part), remembers) for part in parts]
 
     def _member(self, number: int) -> Member:
         levels = []
@@ -167,10 +182,13 @@ class Planner:
 
     def _order(self, member: Member) -> list[Any]:
         steps = self._steps_of(self._arguments[member.number])
-        return [
+        order: list[Any] = [
             (level.fit, step.case.rank(step.estimator) if step.case else 0, level.state)
             for level, step in zip(member.levels, steps, strict=True)
         ]
+        if not member.levels[-1].is_last:  # alike in all that is shared: at random, so that the first may be checked
+            order.append((-random.random(),))  # noqa: S311
+        return order
 
     def _name(self, key: Hashable) -> int:
         return self._names.setdefault(key, len(self._names))
@@ -205,11 +223,27 @@ def _may_part(here: Sequence[Member], after: Member) -> bool:
     return here[-1].last_fit != after.last_fit or is_cheap
 
 
-def _checks(members: Sequence[Member], checked: set[int]) -> dict[int, bool]:
+def _begun_at_random(members: Sequence[Member]) -> list[Member]:
+    """The same order, but one fitted form of each step before the last, chosen at random, comes first: of these members
+    some are checked, and others wait for that."""
+    levels = random.choice(members).levels  # noqa: S311
+    return sorted(members, key=lambda member: _differences(member.levels, levels))
+
+
+def _differences(levels: Sequence[Level], others: Sequence[Level]) -> list[bool]:
+    """Where steps before the last differ when fitted."""
+    return [
+        one.state != other.state
+        for one, other in zip(levels, others, strict=False)
+        if not (one.is_last or other.is_last)
+    ]
+
+
+def _checks(members: Sequence[Member], needed: Collection[int]) -> dict[int, bool]:
     """Which members are also evaluated the plain way: one of each kind, at random, and whether it must be.
 
-    It must be in the first group that has the kind. None of those that cost most if there are others: the largest of
-    those that share a fit costs as much as all of them. Where it need not be, it is one of the cheapest.
+    None of those that cost most if there are others: the largest of those that share a fit costs as much as all of
+    them. Where it must be, it is one of the first last fit, as others wait for it; where not, one of the cheapest.
     """
     positions: dict[int, list[int]] = {}
     most: dict[int, float] = {}
@@ -218,8 +252,9 @@ def _checks(members: Sequence[Member], checked: set[int]) -> dict[int, bool]:
         most[member.kind] = max(member.cost, most.get(member.kind, 0.0))
     checks = {}
     for kind, found in positions.items():
-        must = kind not in checked
-        checked.add(kind)
+        must = kind in needed
+        if must:
+            found = [one for one in found if members[one].last_fit == members[found[0]].last_fit]
         for share in (_SMALL, _HALF)[must:]:
             few = [position for position in found if members[position].cost <= share * most[kind]]
             if few:

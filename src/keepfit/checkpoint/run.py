@@ -214,9 +214,11 @@ def checkpoint(
     worker processes are seen once, on their standard error.
 
     Results are committed in groups, 50 ms to half a second apart, so that it takes a fiftieth of the time: ``kill -9``
-    loses those and what was in flight. SIGTERM raises `SystemExit` in the block, unless you handle the signal yourself.
-    Several processes, on one or on several machines, may run the same search on one store: each task is done by one of
-    them, and those of a process that was killed are taken on by the others, on another machine after two minutes.
+    loses those and what was in flight. Workers hand on results each second while they are at tasks that share work; of
+    others what joblib gives them at once, about a second's work where all take alike long. SIGTERM raises `SystemExit`
+    in the block, unless you handle the signal yourself. Several processes, on one or on several machines, may run the
+    same search on one store: each task is done by one of them, and those of a process that was killed are taken on by
+    the others, on another machine after two minutes.
 
     Examples
     --------

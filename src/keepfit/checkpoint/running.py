@@ -8,7 +8,8 @@ from typing import Any
 
 from keepfit.checkpoint.joblib_seam import Engine, TaskCall
 from keepfit.checkpoint.plan import Plan
-from keepfit.checkpoint.sharing import Trust, evaluate_group, unfitted
+from keepfit.checkpoint.sharing import Arrival, Trust, unfitted
+from keepfit.checkpoint.spool import Spool, evaluate_group
 from keepfit.checkpoint.warned import Warned
 
 __all__ = ["run_plan"]
@@ -18,7 +19,8 @@ _Arrived = Callable[[int, Any, list[Warned]], None]
 
 
 def run_plan(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, trust: Trust, arrived: _Arrived) -> None:
-    """Run the tasks of a plan. Those of a kind of which shared results differed are evaluated the plain way.
+    """Run the tasks of a plan. Those of a kind of which shared results differed, or could not be checked, are evaluated
+    the plain way.
 
     Parameters
     ----------
@@ -47,36 +49,45 @@ def _run_here(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, trust: Trus
     """One after the other. What does not hold for one split is not tried on the next."""
     for group in plan.groups:
         for arrival in group.results(trust):
-            arrived(*arrival)
+            arrived(arrival.number, arrival.result, arrival.warned)
     _run_plainly(plan.single, [tasks[number] for number in plan.single], engine, arrived)
 
 
 def _run_by_workers(plan: Plan, tasks: Sequence[TaskCall], engine: Engine, trust: Trust, arrived: _Arrived) -> None:
-    """Groups first, since they take longest. Their results wait until one of their kind has been checked."""
+    """Groups first, since they take longest. What is shared waits until one of its kind has been checked."""
+    if not plan.groups:
+        _run_plainly(plan.single, [tasks[number] for number in plan.single], engine, arrived)
+        return
     kinds = {member.number: member.kind for group in plan.groups for member in group.members}
-    waiting: dict[int, list[tuple[int, Any]]] = {}
+    met: set[int] = set()
+    waiting: dict[int, list[Arrival]] = {}
     lock = threading.Lock()
-    jobs: list[TaskCall] = [(evaluate_group, (group,), {}) for group in plan.groups]
-    jobs += [tasks[number] for number in plan.single]
 
-    def done(at: int, result: Any, warned: list[Warned]) -> None:
-        if at >= len(plan.groups):
-            arrived(plan.single[at - len(plan.groups)], result, warned)
-            return
-        results, found = result
+    def take(arrivals: Sequence[Arrival], found: Trust) -> None:
         with lock:
             trust.add(found)
-            for number, one in results:
-                waiting.setdefault(kinds[number], []).append((number, one))
-            give(trust.held - trust.refused.keys())
+            for arrival in arrivals:
+                if arrival.number in met:  # the end of a job gives once more what the spool has given
+                    continue
+                met.add(arrival.number)
+                if arrival.is_shared:
+                    waiting.setdefault(kinds[arrival.number], []).append(arrival)
+                else:
+                    arrived(arrival.number, arrival.result, [])
+            for kind in (trust.held - trust.refused.keys()) & waiting.keys():
+                for arrival in waiting.pop(kind):
+                    arrived(arrival.number, arrival.result, [])
 
-    def give(held: set[int]) -> None:
-        for kind in held & waiting.keys():
-            for number, one in waiting.pop(kind):
-                arrived(number, one, [])
+    def done(at: int, result: Any, warned: list[Warned]) -> None:
+        if at < len(plan.groups):
+            take(*result)
+        else:
+            arrived(plan.single[at - len(plan.groups)], result, warned)
 
-    engine.run(jobs, done)
-    give(waiting.keys() - trust.refused.keys())  # nothing of these was shared
+    with Spool(take) as spool:
+        jobs: list[TaskCall] = [(evaluate_group, (group, spool.outbox), {}) for group in plan.groups]
+        jobs += [tasks[number] for number in plan.single]
+        engine.run(jobs, done)
 
 
 def _run_plainly(numbers: Sequence[int], tasks: Sequence[TaskCall], engine: Engine, arrived: _Arrived) -> None:

@@ -12,14 +12,14 @@ from keepfit.checkpoint.sharing.case import Case
 from keepfit.checkpoint.sharing.checking import Trust
 from keepfit.checkpoint.sharing.compose import ColumnTransformer, FeatureUnion
 from keepfit.checkpoint.sharing.forests_seam import AdaBoost, Bagging, Forest, IsolationForest
-from keepfit.checkpoint.sharing.group import Arrival, Group, Level, Member, evaluate_group, unfitted
+from keepfit.checkpoint.sharing.group import Arrival, Group, Level, Member, unfitted
 from keepfit.checkpoint.sharing.iterations_seam import LightGBM, XGBoost
 from keepfit.checkpoint.sharing.linear_seam import QuadraticDiscriminant, Ridge
 from keepfit.checkpoint.sharing.neighbours_seam import Neighbours
 from keepfit.checkpoint.sharing.transformers_seam import PCA, SelectKBest, SelectPercentile
 from keepfit.checkpoint.sharing.trees_seam import Tree
 
-__all__ = ["CASES", "Arrival", "Case", "Group", "Level", "Member", "Trust", "evaluate_group", "unfitted"]
+__all__ = ["CASES", "Arrival", "Case", "Group", "Level", "Member", "Trust", "unfitted"]
 
 #: What is shared, by the class of the step: exactly that class, since one derived from it may do anything.
 CASES: dict[str, Case] = {

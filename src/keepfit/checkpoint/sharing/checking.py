@@ -25,12 +25,15 @@ class Trust:
         Kinds of members of which one was equal to the plain way.
     refused : dict of int to str
         Kinds of members of which one was not, and how it differed.
+    due : set of int
+        Kinds of which the next one that is shared must be checked: none was when it was time for it.
     work_s, check_s : float
         The time that shared evaluations have taken, and their checks.
     """
 
     held: set[int] = field(default_factory=set)
     refused: dict[int, str] = field(default_factory=dict)
+    due: set[int] = field(default_factory=set)
     work_s: float = 0.0
     check_s: float = 0.0
 

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from keepfit.checkpoint.sharing.case import Answers, Case, Plain, Refused, attach
 from keepfit.checkpoint.sharing.checking import Trust, difference
@@ -26,12 +26,21 @@ from keepfit.checkpoint.sharing.split_seam import Split, goes_well, in_place_of
 from keepfit.checkpoint.sharing_seam import passes
 from keepfit.checkpoint.warned import Warned, call
 
-__all__ = ["Arrival", "Group", "Level", "Member", "evaluate_group", "unfitted"]
+__all__ = ["Arrival", "Group", "Level", "Member", "unfitted"]
+
+#: So much work may wait for the check that is to come. It would be lost if the search were killed.
+_LONGEST_WAIT_S = 10.0
 
 _TaskCall = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
-#: Number of a task, its result, the warnings it gave.
-Arrival = tuple[int, Any, list[Warned]]
+
+class Arrival(NamedTuple):
+    """Number of a task, its result, the warnings it gave, and whether anything of it was shared."""
+
+    number: int
+    result: Any
+    warned: list[Warned]
+    is_shared: bool
 
 
 @dataclass(frozen=True)
@@ -123,7 +132,10 @@ class Group:
         return sum(costs.values())
 
     def results(self, trust: Trust) -> Iterator[Arrival]:
-        """Evaluate the tasks, one after the other. None is given out of a kind of which a check has failed.
+        """Evaluate the tasks, one after the other.
+
+        None is given out of a kind of which a check has failed, or could not be made where it must be: what is missing
+        is left to be done the plain way.
 
         Parameters
         ----------
@@ -131,12 +143,6 @@ class Group:
             What other groups have shown; what this one shows is added.
         """
         return _Evaluation(self, trust).results()
-
-
-def evaluate_group(group: Group) -> tuple[list[tuple[int, Any]], Trust]:
-    """Numbers and results of the members, where they cannot be given one by one, and what checks have shown."""
-    trust = Trust()
-    return [(number, result) for number, result, _ in group.results(trust)], trust
 
 
 @dataclass
@@ -159,33 +165,47 @@ class _Evaluation:
         self._split = Split()
         self._names: tuple[str, ...] = ()  # of the steps that were fitted last by a pipeline itself
         self._fit_s = 0.0  # of this task: its share of what is shared, without what it spent making that
+        self._waited_s: defaultdict[int, float] = defaultdict(
+            float
+        )  # work of each kind that is held until there is a check
 
     def results(self) -> Iterator[Arrival]:
-        due: set[int] = set()  # kinds that must be checked before any result is given out
-        held: dict[int, list[Arrival]] = {}
         trust, checks = self._trust, self._group.checks
-        must = {self._group.members[position].kind for position, must in checks.items() if must} - trust.held
+        must = {self._group.members[position].kind for position, must in checks.items() if must} | trust.due
+        held: dict[int, list[Arrival]] = {}
         for position, member in enumerate(self._group.members):
-            if member.kind in trust.refused:
+            kind = member.kind
+            if kind in trust.refused:
                 continue
             start_s = time.perf_counter()
             result, warned, is_shared = self._result(member)
             took_s = time.perf_counter() - start_s
             trust.work_s += took_s
-            if checks.get(position) and member.kind in must:
-                due.add(member.kind)
-            affordable = position in checks and trust.affords(self._plain_s(member, took_s))
-            if is_shared and (member.kind in due or affordable):
-                due.discard(member.kind)
+            if checks.get(position):
+                trust.due.add(kind)
+            waits = is_shared and kind in must and kind not in trust.held
+            if is_shared and (kind in trust.due or self._is_time(position, took_s, waits)):
+                trust.due.discard(kind)
                 self._check(member, result)
-                if member.kind in trust.refused:
-                    held.pop(member.kind, None)
+                if kind in trust.refused:
+                    held.pop(kind, None)
                     continue
-            held.setdefault(member.kind, []).append((member.number, result, warned))
-            if member.kind in trust.held or member.kind not in must:
-                yield from held.pop(member.kind)
-        for arrivals in held.values():  # nothing of these was shared
-            yield from arrivals
+            arrival = Arrival(member.number, result, warned, is_shared)
+            if waits and kind not in trust.held:
+                held.setdefault(kind, []).append(arrival)
+                continue
+            if is_shared:
+                yield from held.pop(kind, ())
+            yield arrival
+
+    def _is_time(self, position: int, took_s: float, waits: bool) -> bool:
+        """Whether to check a member of which no check is due: it costs little, or results have waited long for one."""
+        member = self._group.members[position]
+        if waits:
+            self._waited_s[member.kind] += took_s
+            waited_s = self._waited_s[member.kind]
+            return waited_s > _LONGEST_WAIT_S and waited_s > self._plain_s(member, took_s)
+        return position in self._group.checks and self._trust.affords(self._plain_s(member, took_s))
 
     def _plain_s(self, member: Member, took_s: float) -> float:
         """About how long a member takes the plain way."""
