@@ -8,7 +8,6 @@ import gzip
 import json
 import select
 import socket
-import time
 import zlib
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 from http_rig import Place, Running, running
+from served import wait_for
 
 import keepfit
 from keepfit.serve.repository import ModelEntry
@@ -214,7 +214,7 @@ def test_a_server_that_is_busy_says_when_to_come_again_and_one_that_failed_says_
         answer = client.post("/v2/models/iris/infer", json=request_of(name="without store"))
         assert answer.status_code == 503
         assert error_of(answer) == "the store cannot be used now; the server's log says why"
-    assert any("a fault of ours" in line.get("exception", "") for line in server.lines)
+    wait_for(lambda: any("a fault of ours" in line.get("exception", "") for line in list(server.lines)))
 
 
 def test_the_index_lists_models_with_and_without_a_body(server: Running) -> None:
@@ -331,8 +331,12 @@ def test_a_request_has_one_line_in_the_log_without_secrets(guarded: Running, pla
     with guarded.client(place.tokens["infer"]) as client:
         client.post("/v2/models/iris/infer?token=abc", json=request_of(), headers={"x-secret": "hidden-value"})
         client.get("/v2/health/live")
-    time.sleep(0.5)  # lines are written together
-    lines = [one for one in guarded.lines[before:] if one["message"] == "request"]
+
+    def lines_of_requests() -> list[dict[str, Any]]:
+        return [one for one in guarded.lines[before:] if one["message"] == "request"]
+
+    wait_for(lambda: len(lines_of_requests()) == 2)  # lines are written together
+    lines = lines_of_requests()
     first = next(one for one in lines if one["path"] == "/v2/models/iris/infer")
     assert (first["method"], first["status"], first["model"], first["version"]) == ("POST", 200, "iris", "2")
     assert first["token_key"] == place.tokens["infer"].split("_")[1]
