@@ -15,6 +15,7 @@ from keepfit.codecs.codec import (
     Codec,
     CyclicCodec,
     Reducing,
+    Whole,
     check_fields,
     note_whole,
     pieces_of,
@@ -156,7 +157,7 @@ class _Array(CyclicCodec):
         if order == "F":
             return [piece.T for piece in pieces]
         if not is_apart:
-            note_whole(pieces, array, context)
+            note_whole(Whole(array, pieces, group.lengths), context)
         return pieces
 
     def _build_objects(self, node: Node, context: Building) -> Any:

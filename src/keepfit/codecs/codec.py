@@ -16,7 +16,7 @@ from functools import cache, cached_property, lru_cache
 from importlib import import_module
 from itertools import accumulate, pairwise, repeat
 from operator import is_
-from typing import Any, NoReturn, cast
+from typing import Any, NamedTuple, NoReturn, cast
 
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError
@@ -29,6 +29,7 @@ __all__ = [
     "Codec",
     "CyclicCodec",
     "Reducing",
+    "Whole",
     "as_record",
     "check_columns",
     "check_fields",
@@ -172,15 +173,33 @@ def pieces_of(array: Any, lengths: list[int]) -> list[Any]:
     return [array[start:stop] for start, stop in pairwise(accumulate(lengths, initial=0))]
 
 
-def note_whole(pieces: list[Any], whole: Any, context: Building) -> None:
-    """Note that arrays are the rows of one array, in order and without gaps: see `whole_of`."""
-    context.memo["whole", id(pieces[0])] = pieces, whole  # an id is only good while its object lives
+class Whole(NamedTuple):
+    """An array whose rows, in order and without gaps, are several arrays.
+
+    Attributes
+    ----------
+    array : ndarray
+    pieces : list of ndarray
+    lengths : list of int
+        How many rows each has.
+    """
+
+    array: Any
+    pieces: list[Any]
+    lengths: list[int]
 
 
-def whole_of(arrays: list[Any], context: Building) -> Any:
-    """The array that these are the rows of, in order and without gaps, where they were built from one; or None."""
-    pieces, whole = context.memo.get(("whole", id(arrays[0])), ((), None))
-    return whole if len(pieces) == len(arrays) and all(map(is_, pieces, arrays)) else None
+def note_whole(whole: Whole, context: Building) -> None:
+    """Note that arrays were built from one, for `whole_of`."""
+    context.memo["whole", id(whole.pieces[0])] = whole  # an id is only good while its object lives
+
+
+def whole_of(arrays: list[Any], context: Building) -> Whole | None:
+    """The array that these are the rows of, where they were built from one."""
+    whole: Whole | None = context.memo.get(("whole", id(arrays[0])))
+    if whole is None or len(whole.pieces) != len(arrays) or not all(map(is_, whole.pieces, arrays)):
+        return None
+    return whole
 
 
 #: Containers that stand in a group as records: their items are the fields, by place or by key.

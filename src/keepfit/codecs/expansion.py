@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from itertools import chain
-from operator import countOf
+from itertools import compress, islice
+from operator import countOf, eq
 
 from keepfit.errors import InvalidStateError
 from keepfit.graph import Node, Outline, Ref
@@ -93,9 +93,10 @@ def _most_parts_of_trees(holding: list[tuple[int, Node, list[int], int]]) -> flo
         to_holders += common
         starts.append(first)
         stops.append(first + node.count)
-    if len(set(to_holders)) < len(to_holders):
-        holders = set(chain.from_iterable(map(range, starts, stops)))
-        if sum(map(holders.__contains__, to_holders)) > len(holders.intersection(to_holders)):
+    to_holders.sort()
+    for again in compress(to_holders, map(eq, to_holders, islice(to_holders, 1, None))):
+        before = bisect_right(starts, again)
+        if before and stops[before - 1] > again:
             return math.inf
     return found
 

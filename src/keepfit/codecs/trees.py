@@ -78,10 +78,10 @@ class _Nodes(_Arrays):
         if self._portions is not None:
             self.lengths = self._portions.lengths
         else:
-            self.lengths = list(map(len, arrays))
-            _check_used_once(arrays, context)
-            _check_kinds(arrays)
             self._whole = whole_of(arrays, context)
+            self.lengths = list(map(len, arrays)) if self._whole is None else self._whole.lengths
+            _check_used_once(arrays, context)
+            _check_kinds(arrays if self._whole is None else [self._whole.array])
         if min(self.lengths) < 1:
             raise InvalidStateError("a tree has at least one node")
         self._starts = list(accumulate(self.lengths, initial=0))
@@ -92,7 +92,7 @@ class _Nodes(_Arrays):
             whole = self._portions.take(first, last)
             _check_kinds([whole])
         elif self._whole is not None:
-            whole = self._whole[self._starts[first] : self._starts[last]]
+            whole = self._whole.array[self._starts[first] : self._starts[last]]
         else:
             whole = joined(self._arrays[first:last])
         return whole.view(tree_node_dtype())  # the very dtype is known at once by compiled code

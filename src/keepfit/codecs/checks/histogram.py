@@ -6,10 +6,12 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
@@ -87,28 +89,30 @@ def _check_trees(state: State, context: Building) -> None:
     """Raise unless the trees of a model, of which all else has been checked, are trees."""
     iterations = state["_predictors"]
     outputs = list(zip(*iterations, strict=True))  # the trees of one output mostly lie in one array
-    if not outputs or any(
-        class_name(cls) != _PREDICTOR for cls in set().union(*(map(type, trees) for trees in outputs))
-    ):
-        refuse("histogram boosting is made of its own trees")
-    columns: list[list[Any]] = [[tree.__dict__.get("nodes") for tree in trees] for trees in outputs]
-    each = set().union(*(map(id, nodes) for nodes in columns))
-    if len(each) < len(outputs) * len(iterations) or id(None) in each:
+    columns: list[list[Any]] = []
+    for trees in outputs:
+        if any(class_name(cls) != _PREDICTOR for cls in set(map(type, trees))):
+            refuse("histogram boosting is made of its own trees")
+        columns.append([tree.__dict__.get("nodes") for tree in trees])
+    each = set(map(id, chain.from_iterable(columns)))
+    if not each or len(each) < len(outputs) * len(iterations) or id(None) in each:
         refuse("each tree has nodes of its own")  # a small file could name large ones for any number of trees
     n_features = np.full(len(iterations), state["n_features_in_"], np.int64)
     for trees, nodes in zip(outputs, columns, strict=True):
-        lengths = list(map(len, nodes))
         whole = whole_of(nodes, context)
         if whole is not None:
-            _check_nodes(trees, whole, lengths, n_features, state)
+            _check_nodes(trees, whole.array, whole.lengths, n_features, state)
             continue
+        lengths = list(map(len, nodes))
         for first, last in bunches(lengths, _NODES_TOGETHER):
             part = slice(first, last)
             _check_kinds(nodes[part])
             _check_nodes(trees[part], joined(nodes[part]), lengths[part], n_features[part], state)
 
 
-def _check_nodes(trees: Sequence[Any], nodes: Any, lengths: list[int], n_features: Any, state: State) -> None:
+def _check_nodes(
+    trees: Sequence[Any], nodes: Any, lengths: list[int], n_features: NDArray[np.int64], state: State
+) -> None:
     """Raise unless the nodes of some trees, which lie end to end, are trees."""
     _check_kinds([nodes])
     if not all(lengths):

@@ -253,8 +253,9 @@ _ANY_LENGTHS = re.compile(r"^\w+\[_(,_)*\]$")
 
 def _hold_alike(text: str, values: list[Any], context: Building) -> bool:
     """Whether a rule that holds for the first of these values holds for all, because it cannot tell them apart."""
-    if "t[" not in text and whole_of(values, context) is not None:  # rows of one array
-        return bool(_ANY_LENGTHS.match(text)) or len(set(map(len, values))) == 1
+    whole = whole_of(values, context) if "t[" not in text else None
+    if whole is not None:
+        return bool(_ANY_LENGTHS.match(text)) or whole.lengths.count(whole.lengths[0]) == len(whole.lengths)
     kind, *others = set(map(type, values))
     if others or "csr[" in text or (kind is list and "list(" in text) or (kind is np.ndarray and "t[" in text):
         return False  # more is looked at than below
