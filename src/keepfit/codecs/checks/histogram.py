@@ -29,6 +29,8 @@ _NODE_FIELDS = NodeFields("left", "right", "feature_idx", "is_leaf", "is_categor
 #: So many nodes are looked at together; trees that do not lie in one array are joined for it.
 _NODES_TOGETHER = 100_000
 
+_nodes = attrgetter("nodes")
+
 _PREDICTOR_RULES = """
     nodes!                    a[_]
     binned_left_cat_bitsets!  u4[B,8]
@@ -93,11 +95,11 @@ def _check_trees(state: State, context: Building) -> None:
     for trees in outputs:
         if any(class_name(cls) != _PREDICTOR for cls in set(map(type, trees))):
             refuse("histogram boosting is made of its own trees")
-        columns.append([tree.__dict__.get("nodes") for tree in trees])
+        columns.append(list(map(_nodes, trees)))
     each = set(map(id, chain.from_iterable(columns)))
-    if not each or len(each) < len(outputs) * len(iterations) or id(None) in each:
+    if not each or len(each) < len(outputs) * len(iterations):
         refuse("each tree has nodes of its own")  # a small file could name large ones for any number of trees
-    n_features = np.full(len(iterations), state["n_features_in_"], np.int64)
+    n_features = np.array([state["n_features_in_"]] * len(iterations), np.int64)
     for trees, nodes in zip(outputs, columns, strict=True):
         whole = whole_of(nodes, context)
         if whole is not None:
@@ -106,7 +108,8 @@ def _check_trees(state: State, context: Building) -> None:
         lengths = list(map(len, nodes))
         for first, last in bunches(lengths, _NODES_TOGETHER):
             part = slice(first, last)
-            _check_kinds(nodes[part])
+            for one in nodes[part]:
+                _check_kind(one)
             _check_nodes(trees[part], joined(nodes[part]), lengths[part], n_features[part], state)
 
 
@@ -114,7 +117,7 @@ def _check_nodes(
     trees: Sequence[Any], nodes: Any, lengths: list[int], n_features: NDArray[np.int64], state: State
 ) -> None:
     """Raise unless the nodes of some trees, which lie end to end, are trees."""
-    _check_kinds([nodes])
+    _check_kind(nodes)
     if not all(lengths):
         refuse("a tree has at least one node")
     _, has_categories = check_nodes(nodes, lengths, n_features, _NODE_FIELDS)
@@ -122,12 +125,10 @@ def _check_nodes(
         _check_categories(trees, nodes, lengths, state)
 
 
-def _check_kinds(arrays: list[Any]) -> None:
-    dtype = predictor_record_dtype()
-    for found in set(map(attrgetter("dtype"), arrays)):
-        if found != dtype:
-            fields = ", ".join(found.names or ())
-            raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
+def _check_kind(nodes: Any) -> None:
+    if nodes.dtype != predictor_record_dtype():
+        fields = ", ".join(nodes.dtype.names or ())
+        raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
 
 
 def _check_categories(trees: Sequence[Any], nodes: Any, lengths: list[int], state: State) -> None:
