@@ -247,7 +247,7 @@ class _Walk:
         self.holders.add(node.type)
         frame = _Frame([obj], codec, node, part, self._path(part))
         frame.waiting.append((container, key, 0))
-        frame.pending = self._grouped(children)
+        frame.pending = self._grouped(children) if len(children) >= _GROUP_MIN else [*reversed(children)]
         self._memo[id(obj)] = frame
         self._stack.append(frame)
 
@@ -259,8 +259,6 @@ class _Walk:
 
     def _grouped(self, children: list[_Child]) -> list[_Pending]:
         """Children in the order to be popped, with enough of one type that stand together as a list: one group."""
-        if len(children) < _GROUP_MIN:
-            return [*reversed(children)]
         view = self._view
         if view is None:
             kinds = [type(value) for _, _, value, _ in children]
@@ -394,7 +392,7 @@ class _Walk:
             frame.pending.insert(0, _Column(column, name))
             return
         children = [(column, number, value, name) for number, value in enumerate(column) if not is_inline(value)]
-        frame.pending[:0] = self._grouped(children)
+        frame.pending[:0] = self._grouped(children) if len(children) >= _GROUP_MIN else [*reversed(children)]
 
     def _are_alike(self, values: list[Any]) -> bool:
         """Whether values, seen as what they are, are of one type of which none stands inline and many stand as one."""
@@ -448,7 +446,7 @@ def _are_one(values: list[Any]) -> bool:
     first = values[0]
     if len(set(map(type, values))) > 1 or values.count(first) < len(values):
         return False
-    return type(first) is not float or first != 0 or len({math.copysign(1, value) for value in values}) == 1
+    return type(first) is not float or first != 0 or len(set(map(math.copysign, repeat(1.0), values))) == 1
 
 
 #: Problems that are collected.

@@ -80,6 +80,8 @@ class Rows(Shaped):
         self.shape = (sum(map(len, parts)), *sample.shape[1:])
         self._runs: list[tuple[list[NDArray[Any]], Sequence[slice]]] = []
         arrays: list[NDArray[Any]] = []
+        if Rows not in set(map(type, parts)):
+            arrays, parts = list(parts), ()  # type: ignore[arg-type]
         for part in parts:
             if isinstance(part, Rows):
                 self._runs += [(arrays, gaps), *part._runs] if arrays else part._runs
