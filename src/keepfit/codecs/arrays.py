@@ -338,7 +338,7 @@ def _reduce_objects(obj: Any, node: Node, context: Reducing) -> None:
     if order == "F":
         node.state["order"] = "F"
     flat = np.asarray(obj).T if order == "F" else np.asarray(obj)
-    node.items = flat.reshape(-1).tolist() if dtype.kind == "T" else list(flat.reshape(-1))
+    node.items = flat.reshape(-1).tolist()
 
 
 def _plain(data: Any, dtype: np.dtype[Any], context: Reducing) -> tuple[Any, dict[str, Any]]:

@@ -93,8 +93,8 @@ def encode(
             if problems:
                 problems.clear()
             continue
-        if walk.shares or walk.repeats > EXPANSION // 2 or not walk.holders.isdisjoint(NESTED):
-            _check_parts(Outline(walk.nodes))  # else nothing that has parts stands twice, or deep
+        if not walk.is_surely_small():
+            _check_parts(Outline(walk.nodes))
         versions = versions_of({node.type for node in walk.nodes})
         return Graph(values, walk.nodes, walk.arrays, walk.names, versions)
 
@@ -164,9 +164,9 @@ class _Walk:
         self.arrays: list[NDArray[Any] | Rows] = []
         self.names: list[str] = []
         self._taken: set[str] = set()
-        self.shares = False  # whether anything that has parts stands in more than one place
-        self.repeats = 0  # how often what has none stands once more
-        self.holders: set[str] = set()  # the types of what holds other objects
+        self._shared = 0  # how often what has parts stands once more
+        self._repeats = 0  # how often what has none does
+        self._holders: set[str] = set()  # the types of what holds other objects
         self._context = Reducing(allow=allow)
         self._objects = 0
         self._memo: dict[int, Ref | _Frame] = {}
@@ -201,6 +201,7 @@ class _Walk:
                 if candidate.codec.cyclic:
                     raise _TupleCycle(candidate.objects[0])
             raise self._located(UnsupportedError("an immutable object contains itself; that cannot be kept"))
+        self._shared += _SHARED_MAX + 1  # without end
         member = next(number for number, obj in enumerate(frame.objects) if obj is value)
         frame.waiting.append((container, key, member))
 
@@ -221,7 +222,7 @@ class _Walk:
                 return
         known = self._memo.get(id(obj))
         if known is not None:
-            self._note_shared(obj)
+            self._note_shared(obj, 1)
             if type(known) is Ref:
                 container[key] = known
             else:
@@ -244,18 +245,28 @@ class _Walk:
         if not children:
             container[key] = self._memo[id(obj)] = Ref(self._settle(node, part))
             return
-        self.holders.add(node.type)
+        self._holders.add(node.type)
         frame = _Frame([obj], codec, node, part, self._path(part))
         frame.waiting.append((container, key, 0))
         frame.pending = self._grouped(children) if len(children) >= _GROUP_MIN else [*reversed(children)]
         self._memo[id(obj)] = frame
         self._stack.append(frame)
 
-    def _note_shared(self, obj: Any, times: int = 1) -> None:
+    def is_surely_small(self) -> bool:
+        """Whether `check_nesting` and `check_expansion` need not look: no graph of so little shared is beyond them.
+
+        A way from the object to one of its parts is known by which of the shared references it takes, of those to
+        objects that have parts themselves: there are at most two to the power of their number for each part.
+        """
+        if self._shared > _SHARED_MAX or not self._holders.isdisjoint(NESTED):
+            return False
+        return (self._objects + self._repeats) << self._shared <= EXPANSION
+
+    def _note_shared(self, obj: Any, times: int) -> None:
         if type(obj) is np.ndarray and not obj.dtype.hasobject:
-            self.repeats += times
+            self._repeats += times
         else:
-            self.shares = True
+            self._shared += times
 
     def _grouped(self, children: list[_Child]) -> list[_Pending]:
         """Children in the order to be popped, with enough of one type that stand together as a list: one group."""
@@ -368,7 +379,7 @@ class _Walk:
                 frame.pending.pop()
                 frame.pending += [(column, number, value, name) for number in range(len(objects))]
         if frame.pending:
-            self.holders.add(node.type)
+            self._holders.add(node.type)
         self._stack.append(frame)
         return frame
 
@@ -492,6 +503,8 @@ def _found_codec(cls: Hashable) -> Codec:
 _codec_of_class = cast(Callable[[type[Any]], Codec], _found_codec)
 
 
+#: References to what has been met, of which it may still be told what they cannot come to.
+_SHARED_MAX = 16
 #: More values than these are looked at together first.
 _FEW = 16
 #: The path of a key.
