@@ -16,7 +16,7 @@ from sklearn.pipeline import FeatureUnion, Pipeline
 from spoiling import X, assert_refused, fitted
 
 from keepfit import codecs
-from keepfit.errors import InvalidStateError
+from keepfit.errors import InvalidStateError, UnsupportedError
 
 
 def in_itself(sequence: Any) -> Any:
@@ -86,3 +86,17 @@ def test_a_model_that_shares_parts_comes_back() -> None:
     model = Pipeline([(str(number), shared) for number in range(1000)])
     back = codecs.decode(codecs.encode(model))
     assert back.steps[0][1] is back.steps[999][1]
+
+
+@pytest.mark.parametrize("depth", range(10, 20))
+def test_what_is_shared_more_and_more_is_refused_from_where_load_would_refuse_it(depth: int) -> None:
+    model: Any = LogisticRegression()
+    for _ in range(depth):
+        model = FeatureUnion([("one", model), ("other", model)])
+    try:
+        taken = codecs.encode(model)
+    except UnsupportedError:
+        assert 2**depth > 10_000
+    else:
+        assert 2**depth < 100_000
+        assert isinstance(codecs.decode(taken), FeatureUnion)
