@@ -123,7 +123,9 @@ def _limited(text: str) -> str:
 def _short(value: Any) -> Any:
     """A parameter as JSON can show it; an estimator or array by its class, so that facts stay short."""
     kind = type(value)
-    if value is None or kind is bool or (kind is str and len(value) <= _WORD_MAX and value.isascii()):
+    if kind is str and len(value) <= _WORD_MAX and value.isascii():  # as all names are
+        return value
+    if value is None or kind is bool:
         return value
     if isinstance(value, str):  # half a surrogate pair is no text that a file may hold
         return value.encode(errors="backslashreplace").decode() if len(value) <= _WORD_MAX else f"<{class_name(kind)}>"

@@ -125,8 +125,9 @@ def _joined(contents: _Contents) -> bytes:
             pieces += blocks
             checksums.append(_digest(blocks))
         else:
-            pieces.append(array.data)
-            checksums.append(xxhash.xxh3_64_hexdigest(array.data))
+            whole = array.data
+            pieces.append(whole)
+            checksums.append(xxhash.xxh3_64_hexdigest(whole))
     pieces[0] = contents.start(checksums)
     return b"".join(pieces)
 
