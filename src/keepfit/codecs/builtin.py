@@ -24,7 +24,10 @@ class _List(CyclicCodec):
     groups = True
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        array = as_array(obj) if len(obj) >= LONG_MIN else None
+        array = None
+        if len(obj) >= LONG_MIN:
+            _, kind = context.kinds.get(id(obj), (obj, None))
+            array = as_array(obj, kind)
         return Node("list", items=obj) if array is None else Node("list", array=array)
 
     def new(self, node: Node, context: Building) -> Any:
@@ -58,7 +61,7 @@ class _Dict(CyclicCodec):
     groups = True
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
-        return dict_node(list(obj), list(obj.values()))
+        return dict_node(list(obj), list(obj.values()), context)
 
     def new(self, node: Node, context: Building) -> Any:
         return {}
@@ -233,15 +236,18 @@ def find(name: str) -> Codec | None:
     return _CODECS.get(name)
 
 
-def dict_node(keys: list[Any], values: list[Any]) -> Node:
-    """The live node of a dict."""
-    if len(keys) >= LONG_MIN and _are_texts(keys) and INLINE_TYPES.issuperset(map(type, values)):
-        return Node("long_dict", {"keys": keys, "values": values})
-    return Node("dict", items=values, keys=keys)
-
-
-def _are_texts(values: list[Any]) -> bool:
-    return countOf(map(type, values), str) == len(values)
+def dict_node(keys: list[Any], values: list[Any], context: Reducing | None = None) -> Node:
+    """The live node of a dict, of lists that nobody else has."""
+    if len(keys) < LONG_MIN or countOf(map(type, keys), str) < len(keys):
+        return Node("dict", items=values, keys=keys)
+    kinds = set(map(type, values))
+    if not kinds <= INLINE_TYPES:
+        return Node("dict", items=values, keys=keys)
+    if context is not None:
+        context.kinds[id(keys)] = keys, str
+        if len(kinds) == 1:
+            context.kinds[id(values)] = values, kinds.pop()
+    return Node("long_dict", {"keys": keys, "values": values})
 
 
 def fill_mapping(obj: Any, node: Node, context: Building) -> None:

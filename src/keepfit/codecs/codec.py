@@ -54,10 +54,13 @@ class Reducing:
         The capabilities the caller opened.
     shared : dict
         Values that codecs want to stand once in the graph although they are different objects (structured dtypes).
+    kinds : dict of int to (list, type)
+        By their ids, long lists that a codec has made, and the one type of what is in each: to look takes a while.
     """
 
     allow: Collection[str] = frozenset()
     shared: dict[Any, Any] = field(default_factory=dict)
+    kinds: dict[int, tuple[list[Any], type]] = field(default_factory=dict)
 
 
 @dataclass

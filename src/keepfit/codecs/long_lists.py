@@ -25,14 +25,22 @@ LONG_MIN = 65
 _BETWEEN = "\0"
 
 
-def as_array(values: list[Any]) -> NDArray[Any] | None:
-    """The array that stands for a long list of strings, of 64-bit ints or of finite floats; None for other lists."""
+def as_array(values: list[Any], kind: type | None = None) -> NDArray[Any] | None:
+    """The array that stands for a long list of strings, of 64-bit ints or of finite floats; None for other lists.
+
+    Parameters
+    ----------
+    values : list
+    kind : type, default=None
+        That of every value, where it is known.
+    """
     if len(values) < LONG_MIN:
         return None
-    kind = type(values[0])
-    if kind not in _WRITERS or countOf(map(type, values), kind) < len(values):
-        return None
-    return _WRITERS[kind](values)
+    if kind is None:
+        kind = type(values[0])
+        if kind not in _WRITERS or countOf(map(type, values), kind) < len(values):
+            return None
+    return _WRITERS[kind](values) if kind in _WRITERS else None
 
 
 def _texts(values: list[Any]) -> NDArray[Any] | None:
