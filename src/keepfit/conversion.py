@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from keepfit import artifact, pickles
-from keepfit.errors import FormatError
+from keepfit.errors import FormatError, UnsupportedError
 from keepfit.graph import LIMITS, Limits
 from keepfit.persistence import Place, Trusted, build, dump
 
@@ -55,7 +55,7 @@ def convert(
     InvalidStateError
         If contents could crash or mislead.
     UnsupportedError
-        If something in it cannot be kept exactly.
+        If something in it cannot be kept exactly; or `target` is the source, which would be lost.
     OSError
         If a place cannot be read or written. What was at `target` stays whole.
 
@@ -83,6 +83,10 @@ def convert(
     >>> keepfit.loads(target.getvalue()).predict([[0.9]])
     array([1])
     """
+    if artifact.is_same_file(source, target):
+        raise UnsupportedError(
+            f"{target} is the source itself, and the only copy of it would be lost; give another name for the new file"
+        )
     data = source if isinstance(source, (bytes, bytearray, memoryview)) else artifact.open_bytes(source, limits=limits)
     words = artifact.sniff(data)
     if words == "a keepfit file":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import pickle
 import sqlite3
 import subprocess
 import sys
@@ -316,3 +318,52 @@ def test_predict_says_that_the_column_it_predicts_is_there(run, store, csv, prob
     assert result.exit_code == 0
     assert result.stderr.count("has 'species' too") == 1
     assert ("was not used" in result.stderr) == bool(proba)
+
+
+@pytest.mark.parametrize("link", [None, "symlink", "link"])
+@pytest.mark.parametrize("kept", ["iris.csv", "model"])
+def test_predictions_never_take_the_place_of_the_table_or_the_model(run, csv, model, kept, link, tmp_path):
+    keepfit.dump(model, "model")
+    before = (tmp_path / kept).read_bytes()
+    if link is not None:
+        getattr(os, link)(tmp_path / kept, tmp_path / "out.csv")
+    result = run("predict", "model", "iris.csv", "-o", f"./{kept}" if link is None else "out.csv")
+    assert result.exit_code == 2
+    assert "itself, which would be lost; give another name, as in -o predictions.csv" in result.stderr
+    assert (tmp_path / kept).read_bytes() == before
+    assert run("predict", "model", "iris.csv", "-o", kept, "--explain-columns").exit_code == 0  # writes nothing
+
+
+def test_predictions_never_take_the_place_of_what_comes_by_standard_input(csv, model, tmp_path):
+    keepfit.dump(model, tmp_path / "model.safetensors")
+    before = csv.read_bytes()
+    words = [sys.executable, "-m", "keepfit", "predict", "model.safetensors", "-", "-o", "iris.csv"]
+    with csv.open("rb") as rows:
+        done = subprocess.run(words, stdin=rows, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, csv.read_bytes()) == (2, before)
+    assert "is the table itself" in done.stderr
+
+
+def test_a_pickle_is_not_converted_onto_itself_or_to_another_pickle(run, model, tmp_path):
+    data = pickle.dumps(model)
+    for name in ("old.dat", "old.safetensors"):
+        (tmp_path / name).write_bytes(data)
+    os.link("old.dat", "link.dat")
+    for words in (["old.dat", "old.dat"], ["old.dat", "link.dat"], ["old.safetensors", "."]):
+        result = run("convert", *words)
+        assert result.exit_code == 1
+        assert "the only copy of it would be lost; give another name" in result.stderr
+    result = run("convert", "old.dat", "new.pkl")
+    assert result.exit_code == 2
+    assert "a keepfit file is no pickle" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link.dat", "old.dat", "old.safetensors"]
+    assert {path.read_bytes() for path in tmp_path.iterdir()} == {data}
+
+
+def test_convert_names_the_sources_that_would_become_one_file(run, model, tmp_path):
+    for name in ("other.pkl", "rf.joblib", "rf.pkl"):
+        (tmp_path / name).write_bytes(pickle.dumps(model))
+    result = run("convert", "other.pkl", "rf.joblib", "rf.pkl", "out")
+    assert result.exit_code == 2
+    assert "rf.joblib and rf.pkl would both become out/rf.safetensors" in " ".join(result.stderr.split())
+    assert not (tmp_path / "out").exists()

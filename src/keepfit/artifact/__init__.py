@@ -10,6 +10,7 @@ is one tensor of JSON, the last; the header's ``__metadata__`` holds the caller'
   are views, those of a file are read into place or mapped.
 - `save`, `save_by`, `open_bytes`, `open_source`: the places files are in: paths, file objects, URLs. Both
   saves replace a file whole or not at all.
+- `is_same_file`: whether what is to be written would take the place of what is read.
 - `level_of`: what a caller's ``compress=`` means.
 - `sniff`: what foreign bytes are, in words.
 
@@ -19,7 +20,7 @@ Errors about *bytes* are `FormatError`. Errors about *places* are Python's own (
 
 from keepfit.artifact.compression import level_of
 from keepfit.artifact.header import PACKED_VERSION, PLAIN_VERSION
-from keepfit.artifact.places import open_bytes, open_source, save, save_by
+from keepfit.artifact.places import is_same_file, open_bytes, open_source, save, save_by
 from keepfit.artifact.reading import Reader, read, read_facts, read_source, verify_arrays
 from keepfit.artifact.sniffing import sniff
 from keepfit.artifact.sources import FileSource
@@ -30,6 +31,7 @@ __all__ = [
     "PLAIN_VERSION",
     "FileSource",
     "Reader",
+    "is_same_file",
     "level_of",
     "open_bytes",
     "open_source",

@@ -19,7 +19,7 @@ from keepfit.artifact.writing import NewFile, write
 from keepfit.errors import FormatError, UnsupportedError
 from keepfit.graph import LIMITS, Graph, Limits
 
-__all__ = ["WriteTo", "open_bytes", "open_source", "save", "save_by"]
+__all__ = ["WriteTo", "is_same_file", "open_bytes", "open_source", "save", "save_by"]
 
 # A scheme of one letter is a Windows drive. "::" chains file systems, as fsspec has it.
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(?:::[A-Za-z][A-Za-z0-9+.-]+)*://")
@@ -108,6 +108,25 @@ def save_by(write_to: WriteTo, path: str | os.PathLike[str]) -> None:
         _replace(write_to, os.path.realpath(place) if os.path.islink(place) else place, mode)
     except OSError as error:
         _raise_clear(error, place, writing=True)
+
+
+def is_same_file(file: Any, other: Any) -> bool:
+    """Whether two places are one regular file that is there, also by way of symbolic or hard links.
+
+    Parameters
+    ----------
+    file, other : str, PathLike or anything else
+        What is no path, or a URL of another machine, is no such file.
+
+    Returns
+    -------
+    bool
+    """
+    try:
+        places = [_place(each) for each in (file, other)]
+        return os.path.samefile(*places) and os.path.isfile(places[0])
+    except (OSError, TypeError, ValueError):  # none there; no path; a name that no file can have
+        return False
 
 
 @contextlib.contextmanager

@@ -8,14 +8,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from click import UsageError
+from click import BadParameter, UsageError
 
 from keepfit.errors import FormatError, StoreError
 
 if TYPE_CHECKING:
     from keepfit.store import Store
 
-__all__ = ["Address", "check_database", "is_store", "look_here_for", "no_models", "open_store", "parse"]
+__all__ = ["Address", "check_database", "check_ending", "is_store", "look_here_for", "no_models", "open_store", "parse"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +96,25 @@ def look_here_for(trusted: Collection[str]) -> None:
     """Let names in ``--trusted`` be found in the current folder too, as Python finds them for a script there."""
     if trusted and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+
+
+def check_ending(file: str, *, hint: str) -> None:
+    """Refuse to write a keepfit file under the name of a pickle.
+
+    Parameters
+    ----------
+    file : str
+    hint : str
+        What the help calls it.
+
+    Raises
+    ------
+    click.BadParameter
+    """
+    if os.path.splitext(file)[1].lower() in (".pkl", ".pickle", ".joblib"):
+        raise BadParameter(
+            f"{file!r}: a keepfit file is no pickle, and joblib cannot read it; name it .safetensors", param_hint=hint
+        )
 
 
 def is_store(place: str) -> bool:

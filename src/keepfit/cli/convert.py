@@ -36,16 +36,17 @@ def command(
     """Make keepfit files of pickle and joblib files, which are read as data: nothing in them is imported or run.
 
     DST is a file, or for several sources a folder, where each gets its name with the ending .safetensors. A file that
-    is there is replaced as a whole or not at all.
+    is there is replaced as a whole or not at all; a source never is.
     """
-    from keepfit.cli.addresses import look_here_for
+    from keepfit.cli.addresses import check_ending, look_here_for
     from keepfit.conversion import convert
 
     look_here_for(trusted)
     folder = Path(target) if len(sources) > 1 or Path(target).is_dir() else None
+    if folder is None:
+        check_ending(target, hint="DST")
     places = [folder / f"{Path(source).stem}.safetensors" if folder else Path(target) for source in sources]
-    if len(set(places)) != len(places):
-        raise click.UsageError("Two sources have the same name; convert them into different folders.")
+    _check_names(sources, places)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
     failed = False
@@ -58,3 +59,12 @@ def command(
         else:
             click.echo(str(place))
     context.exit(1 if failed else 0)
+
+
+def _check_names(sources: tuple[str, ...], places: list[Path]) -> None:
+    first: dict[Path, str] = {}
+    for source, place in zip(sources, places, strict=True):
+        if place in first:
+            both = f"{first[place]} and {source} would both become {place}"
+            raise click.UsageError(f"{both}; convert one of them by itself, under another name.")
+        first[place] = source

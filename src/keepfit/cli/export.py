@@ -26,16 +26,12 @@ def command(model: str, file: str, compress: bool) -> None:
 
     A file that is there is replaced as a whole, or not at all.
     """
-    from keepfit.cli.addresses import open_store, parse
+    from keepfit.cli.addresses import check_ending, open_store, parse
 
     address = parse(model)
     if address.name is None:
         raise click.BadParameter(f"{model!r} names no model; write it as {address.place}#NAME", param_hint="STORE#NAME")
-    if os.path.splitext(file)[1].lower() in (".pkl", ".pickle", ".joblib"):
-        raise click.BadParameter(
-            f"{file!r}: a keepfit file is no pickle, and joblib cannot read it; name it .safetensors",
-            param_hint="FILE",
-        )
+    check_ending(file, hint="FILE")
     with open_store(address.place) as store:
         store.export(address.name, file, version=address.version, compress="zstd" if compress else None)
     say(f"{model} -> {file}" + (f" ({size(os.path.getsize(file))})" if os.path.exists(file) else ""))

@@ -89,6 +89,8 @@ def _predict(
     from keepfit.cli.writing import write
 
     output_form = format_of(output, form)
+    if not explain_columns:
+        _spare_inputs(data, model, output)
     method = "predict_proba" if proba else "predict"
     loaded, facts, metadata = parse(model).load(trusted=trusted)
     if not hasattr(loaded, method):
@@ -118,6 +120,18 @@ def _predict(
         say(f"{table.name} has {matching.target!r} too: {comparison.text()}")
     elif matching.target is not None:
         say(f"{table.name} has {matching.target!r} too, which is what the model predicts; it was not used")
+
+
+def _spare_inputs(data: str, model: str, output: str) -> None:
+    """Refuse to put predictions where the rows or the model that they are made from are."""
+    from keepfit.artifact import is_same_file
+
+    for file, what in (("/dev/stdin" if data == "-" else data, "table itself"), (model, "model itself")):
+        if is_same_file(file, output):
+            raise click.BadParameter(
+                f"{output!r} is the {what}, which would be lost; give another name, as in -o predictions.csv",
+                param_hint="-o",
+            )
 
 
 def _hint(model: Any, proba: bool) -> str:
