@@ -154,6 +154,9 @@ def encoders() -> _Cases:
     for degree in (0, 1, 3):
         yield preprocessing.SplineTransformer(degree=degree, include_bias=False), X
         yield preprocessing.SplineTransformer(degree=degree, extrapolation="linear", sparse_output=True), X
+    constant = np.c_[np.zeros(60), X]
+    for options in ({}, {"knots": "quantile"}, {"extrapolation": "periodic", "degree": 2}):
+        yield preprocessing.SplineTransformer(**options), constant
     yield preprocessing.KBinsDiscretizer([2, 3, 4, 5], encode="onehot-dense", strategy="uniform"), X
     yield preprocessing.MultiLabelBinarizer(classes=["c", "a"]), [["a"], ["c"]]
     yield preprocessing.LabelBinarizer(sparse_output=True), BINARY

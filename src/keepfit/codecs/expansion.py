@@ -13,7 +13,7 @@ from itertools import compress, islice
 from operator import countOf, eq
 
 from keepfit.errors import InvalidStateError
-from keepfit.graph import Node, Outline, Ref
+from keepfit.graph import Node, Outline, Ref, refs_of
 
 __all__ = ["EXPANSION", "check_expansion"]
 
@@ -71,6 +71,8 @@ _RINGS = frozenset(
         "sklearn.utils._metadata_requests.MethodMetadataRequest",
     }
 )  # fmt: skip
+#: By which no part is held: each leaf of a Birch knows the one before it and the one after it.
+_LINKS = {"sklearn.cluster._birch._CFNode": frozenset({"prev_leaf_", "next_leaf_"})}
 #: What refers to arrays, dtypes and plain values only; so does whatever has an array itself.
 _RANDOM = "numpy.random."
 _WITHOUT_PARTS = frozenset({"sklearn.tree._tree.Tree", "numpy.dtype", "numpy.scalar"})
@@ -104,6 +106,11 @@ def _most_parts_of_trees(holding: list[tuple[int, Node, list[int], int]]) -> flo
 def _count(node: Node, first: int, refs: list[int], parts: dict[int, int]) -> int:
     """Note the parts of the objects of a node; gives the most that one of them has."""
     ahead = 0 if node.type in _RINGS else _ENDLESS
+    links = _LINKS.get(node.type)
+    if links is not None:
+        state, columns = ({n: v for n, v in of.items() if n not in links} for of in (node.state, node.columns))
+        node = Node(node.type, state, count=node.count, columns=columns)
+        refs = refs_of(node)
     if node.count == 1:
         count = 1 + sum([parts.get(index, 1) if index < first else ahead for index in refs])
         parts[first] = min(count, _ENDLESS)
@@ -111,7 +118,7 @@ def _count(node: Node, first: int, refs: list[int], parts: dict[int, int]) -> in
     common = [value.index for value in node.state.values() if type(value) is Ref]
     counts = [1 + sum([parts.get(index, 1) if index < first else ahead for index in common])] * node.count
     refs_in_column = [countOf(map(type, column), Ref) for column in node.columns.values()]
-    if max(refs) < first and set(refs_in_column) <= {0, node.count} and parts.keys().isdisjoint(refs):
+    if max(refs, default=0) < first and set(refs_in_column) <= {0, node.count} and parts.keys().isdisjoint(refs):
         count = counts[0] + len(refs_in_column) - refs_in_column.count(0)
         parts.update(dict.fromkeys(range(first, first + node.count), count))
         return count

@@ -22,7 +22,12 @@ _KINDS = ("linear", "nearest", "nearest-up", "previous", "next")
 
 
 class _BSpline(Codec):
-    """A spline: its knots, coefficients and degree, which SciPy's own constructor checks."""
+    """A spline: its knots, coefficients and degree.
+
+    They are held to what SciPy's own constructor asks for, but that knots may all be the same: `SplineTransformer`
+    makes such splines of a column that is constant, and evaluating them stays between the knots all the same
+    (``scipy/interpolate/src/__fitpack.cc``, ``_find_interval``).
+    """
 
     def reduce(self, obj: Any, context: Reducing) -> Node:
         _refuse_unknown_attributes(obj)
@@ -45,11 +50,13 @@ class _BSpline(Codec):
             raise InvalidStateError("a spline extrapolates, or does not, or is periodic")
         if t.dtype != np.float64 or c.dtype not in (np.float64, np.complex128) or not 0 <= axis < c.ndim:
             raise InvalidStateError("the knots of a spline are float64, its coefficients float64 or complex128")
-        if c.shape[0] < t.size - k - 1:
+        count = t.size - k - 1
+        if t.ndim != 1 or count <= k or not np.isfinite(t).all() or (np.diff(t) < 0).any():
+            raise InvalidStateError("the knots of a spline are in order, and enough for its degree")
+        if c.shape[0] < count:
             raise InvalidStateError("a spline has a coefficient for each basis function")
-        made = BSpline(t, c, k, extrapolate=extrapolate)
-        made.axis = axis
-        return made
+        t, c = np.ascontiguousarray(t), np.ascontiguousarray(c)
+        return BSpline.construct_fast(t, c, k, extrapolate=extrapolate, axis=axis)
 
 
 class _Interpolation(Codec):
