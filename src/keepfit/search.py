@@ -112,6 +112,8 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
         The tables of all types as one, as `GridSearchCV` has it, with the column ``"model"``; ranks are over all types.
     failed_models_ : dict of str to str
         Types that were left out because all their fits or scores failed, and why.
+    kept_versions_ : dict of str to int
+        Which version of its name each type's best is in the store: the newest. One that could not be kept is left out.
     scorer_ : callable or dict
         As in `GridSearchCV`, of the best model.
     multimetric_ : bool
@@ -131,7 +133,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
     -----
     With ``store=``, `fit` runs inside `keepfit.checkpoint`: what is kept, what is found again and what a stop costs is
     said there. A best model that the store already has, from the same data, splits, estimator and releases, is taken
-    from there and not fitted again.
+    from there and not fitted again; where another has become the newest of its name since, it becomes a new version.
 
     `keepfit.dump` keeps a fitted `ModelSearchCV` without its store: that is a place of this machine.
 
@@ -274,6 +276,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
                 found[name] = _Found(search, index)
                 if self.refit:
                     self._refit(keeper, name, found[name], (X, y, fit_params[name]), facts)
+        self.kept_versions_ = keeper.versions
         self._conclude(found, failed, len(splits))
         return self
 

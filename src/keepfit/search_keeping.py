@@ -7,7 +7,7 @@ import hashlib
 import math
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from keepfit.errors import KeepfitError, KeepfitWarning
 
 if TYPE_CHECKING:
     from keepfit.checkpoint import Run
-    from keepfit.store import SearchInfo, Store
+    from keepfit.store import ModelInfo, SearchInfo, Store
 
 __all__ = ["Keeper", "opened", "plain"]
 
@@ -28,6 +28,11 @@ class Keeper:
     store : Store, default=None
     run : Run, default=None
         The checkpoint block that the searches are in.
+
+    Attributes
+    ----------
+    versions : dict of str to int
+        What each model is in the store, by name.
     """
 
     def __init__(self, store: Store | None = None, run: Run | None = None) -> None:
@@ -35,6 +40,7 @@ class Keeper:
         self._run = run
         self._search: SearchInfo | None = None
         self._identity: str | None = None
+        self.versions: dict[str, int] = {}
 
     @contextlib.contextmanager
     def watched(self, name: str) -> Iterator[None]:
@@ -51,7 +57,7 @@ class Keeper:
             self._search = next(one for one in self._store.work.searches() if one.id in new)
 
     def recall(self, name: str, params: Mapping[str, Any], estimator: Any) -> Any:
-        """The model that the store has of the same search and parameters, or None.
+        """The model that the store has of the same search and parameters, or None. It is the newest of its name then.
 
         Only where every task of the search was found in the store: then nothing in it is without an identity.
         """
@@ -60,24 +66,36 @@ class Keeper:
             return None
         if self._search.reused < self._search.task_count:
             return None
-        for info in reversed(self._store.versions(name)):
+        versions = self._store.versions(name)
+        for info in reversed(versions):
             if info.metadata.get("identity") == self._identity:
                 # The caller holds an estimator of these classes, so may have one of them back.
                 with contextlib.suppress(KeepfitError):
-                    return self._store.load(name, version=info.version, trusted=_classes_in(estimator, params))
-        return None
+                    model = self._store.load(name, version=info.version, trusted=_classes_in(estimator, params))
+                    break
+        else:
+            return None
+        if info is versions[-1]:
+            self.versions[name] = info.version
+        else:  # arrays are kept once, so the same model as a new version takes little room
+            self._save(name, lambda store: store.save_graph(name, *store.graph(name, version=info.version)))
+        return model
 
     def keep(self, name: str, model: Any, metadata: Mapping[str, Any]) -> None:
         """Keep a model under a name. A model that cannot be kept does not stop the search."""
-        if self._store is None:
-            return
         facts = {**metadata, "fitted_at": datetime.now(UTC).isoformat(timespec="seconds")}
         if self._search is not None:
             facts |= {"search": self._search.id, "identity": self._identity}
+        told = {key: plain(value) for key, value in facts.items()}
+        self._save(name, lambda store: store.save(name, model, metadata=told))
+
+    def _save(self, name: str, save: Callable[[Store], ModelInfo]) -> None:
+        if self._store is None:
+            return
         try:
-            self._store.save(name, model, metadata={key: plain(value) for key, value in facts.items()})
+            self.versions[name] = save(self._store).version
         except KeepfitError as error:
-            warnings.warn(f"the best {name} was found but could not be kept: {error}", KeepfitWarning, stacklevel=5)
+            warnings.warn(f"the best {name} was found but could not be kept: {error}", KeepfitWarning, stacklevel=6)
 
     def _identity_of(self, params: Mapping[str, Any]) -> str | None:
         """A digest over all that a refit depends on; None where that is not known."""

@@ -46,6 +46,16 @@ def test_a_grown_grid_computes_what_is_new(searched, run, csv):
     assert (again["computed"], again["reused"]) == (6, 21)
 
 
+def test_the_version_that_is_named_is_the_newest_and_has_the_parameters_found(run, csv):
+    words = ("--target", "species", "--models", "knn", "--cv", "3", "--no-progress", "--json")
+    for version, neighbors in enumerate((1, 9, 1), 1):
+        told = json.loads(run("search", csv, *words, "--grid", f"knn.n_neighbors={neighbors}").stdout)
+        assert told["models"]["knn"]["version"] == version
+        with keepfit.Store("state.db") as store:
+            assert store.info("knn").version == version
+            assert store["knn"].named_steps["knn"].n_neighbors == neighbors
+
+
 def test_status_lists_each_types_search(searched, run):
     told = json.loads(run("status", "--json").stdout)
     assert [one["task_count"] for one in told] == [12, 9]

@@ -87,6 +87,17 @@ def test_other_data_give_a_new_version(place):
         assert [len(store.versions(name)) for name in store] == [2, 2]
 
 
+def test_the_best_of_the_last_search_is_the_newest_version_whatever_came_between(place):
+    narrow = [X, X[:, :2], X, X]
+    fits = [search(place).fit(data, y) for data in narrow]
+    assert [fit.kept_versions_ for fit in fits] == [{"knn": n, "tree": n} for n in (1, 2, 3, 3)]
+    with Store(place) as store:
+        for name in store:
+            assert [one.metadata["n_features"] for one in store.versions(name)] == [4, 2, 4]
+            assert store[name].n_features_in_ == 4
+            np.testing.assert_array_equal(store[name].predict(X), fits[-1].best_estimators_[name].predict(X))
+
+
 def test_a_stop_leaves_the_best_of_the_types_before_it(place):
     models = {**MODELS, "stops": (Stops(), {})}
     with pytest.raises(KeyboardInterrupt):
@@ -106,6 +117,7 @@ def test_a_model_that_cannot_be_kept_is_still_found(place):
     with pytest.warns(KeepfitWarning, match="odd was found but could not be kept"):
         fitted = search(place, models).fit(X, y)
     assert fitted.score(X, y) > 0.9
+    assert fitted.kept_versions_ == {}
 
 
 SCRIPT = """

@@ -185,7 +185,7 @@ def _result(search: ModelSearchCV, store: Store, before: int) -> dict[str, Any]:
             "score": float(table["mean_test_score"][row]),
             "std": float(table["std_test_score"][row]),
             "params": {key.partition("__")[2]: value for key, value in table["params"][row].items()},
-            "version": store.info(name).version if name in store else None,
+            "version": search.kept_versions_.get(name),
         }
     return {
         "best_model": search.best_model_,
@@ -201,11 +201,15 @@ def _tell_result(result: dict[str, Any], store: str) -> None:
     say(f"{result['computed']:,} fits computed, {result['reused']:,} reused, {result['failed']:,} failed")
     ranked = sorted(result["models"].items(), key=lambda item: -item[1]["score"])
     rows = [
-        (name, number(one["score"]), number(one["std"]), _params(one["params"]), f"{name}@{one['version']}")
+        (name, number(one["score"]), number(one["std"]), _params(one["params"]), _place(name, one["version"]))
         for name, one in ranked
     ]
     click.echo(table(("model", result["scoring"], "std", "best parameters", f"in {store}"), rows))
     say(f"next: keepfit predict {store}#{result['best_model']} NEW_ROWS.csv")
+
+
+def _place(name: str, version: int | None) -> str:
+    return "could not be kept" if version is None else f"{name}@{version}"
 
 
 def _params(params: dict[str, Any]) -> str:
