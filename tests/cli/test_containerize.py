@@ -15,20 +15,35 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from sklearn.linear_model import LogisticRegression
 
 import keepfit
+from keepfit.cli import wheels
 
 yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parents[2]
+WHEEL = "keepfit-0.1.0-py3-none-any.whl"
 
 
 @pytest.fixture
-def folder(run, model, tmp_path):
+def wheel(tmp_path):
+    """A file with a wheel's name: what is in it is of no matter to the files that are written."""
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / WHEEL).write_bytes(b"a wheel")
+    return tmp_path / "dist" / WHEEL
+
+
+@pytest.fixture
+def folder(run, model, wheel, tmp_path):
     keepfit.dump(model, "iris.safetensors")
-    result = run("containerize", "iris.safetensors", "-o", "made")
+    result = run("containerize", "iris.safetensors", "-o", "made", "--wheel", wheel)
     assert result.exit_code == 0, result.stderr
     return tmp_path / "made"
+
+
+class Own(LogisticRegression):
+    """A user's own model."""
 
 
 def instructions(folder):
@@ -88,28 +103,33 @@ def test_compose_takes_away_what_is_not_needed(folder):
 def test_the_model_is_copied_and_nothing_else_is_sent(folder, tmp_path):
     assert (folder / "iris.safetensors").read_bytes() == (tmp_path / "iris.safetensors").read_bytes()
     lines = [line for line in (folder / ".dockerignore").read_text().splitlines() if not line.startswith("#")]
-    assert lines == ["*", "!Dockerfile", "!requirements.txt", "!iris.safetensors"]
+    assert lines == ["*", "!Dockerfile", "!requirements.txt", f"!{WHEEL}", "!iris.safetensors"]
     build, last = instructions(folder)
-    copied = [words.split()[-2] for word, words in build + last if word == "COPY" and "--from" not in words]
-    assert copied == ["requirements.txt", "iris.safetensors"]
+    copied = [words.split()[:-1] for word, words in build + last if word == "COPY" and "--from" not in words]
+    assert copied == [["requirements.txt", WHEEL], ["--chmod=0444", "iris.safetensors"]]
+    assert {path.name for path in folder.iterdir()} == {
+        "Dockerfile", "compose.yaml", ".dockerignore", "requirements.txt", "iris.safetensors", WHEEL
+    }  # fmt: skip
 
 
 def test_releases_are_those_that_the_model_was_written_with(folder):
     versions = keepfit.inspect(folder / "iris.safetensors").versions
     lines = (folder / "requirements.txt").read_text().splitlines()
-    assert lines[0] == f"keepfit[serve,pandas]=={keepfit.__version__}"
+    assert lines[0] == f"./{WHEEL}[serve,pandas]"
     assert set(lines[1:]) == {f"{name}=={release}" for name, release in versions.items()}
     assert any(line.startswith("scikit-learn==") for line in lines)
 
 
-def test_a_model_in_a_store_keeps_its_name_and_tokens_are_asked_for(run, store, tmp_path):
-    result = run("containerize", f"{store}#lr@1", "--tokens", "--port", "9000")
+def test_a_model_in_a_store_keeps_its_name_and_tokens_are_asked_for(run, store, wheel, tmp_path):
+    result = run("containerize", f"{store}#lr@1", "--tokens", "--port", "9000", "--wheel", wheel)
     assert result.exit_code == 0
     folder = tmp_path / "lr-container"
     assert command_of(folder)[-4:] == ["--port", "9000", "--tokens", "/srv/tokens/tokens.db"]
     (service,) = yaml.safe_load((folder / "compose.yaml").read_text())["services"].values()
     assert service["volumes"] == ["./tokens:/srv/tokens"]
     assert "keepfit token create --role infer" in result.stderr
+    wrote = result.stderr.splitlines()[0].partition(": ")[2].split(", ")
+    assert set(wrote) == {path.name for path in folder.iterdir()}
     with keepfit.Store(store) as opened:
         expected = opened.load("lr", version=1)
     assert type(keepfit.load(folder / "lr.safetensors")) is type(expected)
@@ -121,6 +141,9 @@ def test_a_model_in_a_store_keeps_its_name_and_tokens_are_asked_for(run, store, 
         ("a b.safetensors", (), 2, "--name NAME"),
         ("x.safetensors", ("--name", 'a"\nRUN echo'), 2, "--name NAME"),
         ("x.safetensors", ("--wheel", "x.safetensors"), 2, "no wheel of keepfit"),
+        ("x.safetensors", ("--wheel", "keepfit-0.1.0-cp311-abi3-macosx_11_0_arm64.whl"), 2, "docker run"),
+        ("dict.safetensors", (), 1, "dict.safetensors does not load: a dict has none of predict, "),
+        ("own.safetensors", (), 1, "own.safetensors does not load in an image: it uses test_containerize.Own"),
         ("broken.safetensors", (), 1, "broken.safetensors"),
         ("state.db", (), 2, "say which model"),
     ],
@@ -128,6 +151,9 @@ def test_a_model_in_a_store_keeps_its_name_and_tokens_are_asked_for(run, store, 
 def test_what_will_not_do_is_refused_before_anything_is_written(run, store, model, place, words, code, message):
     keepfit.dump(model, "x.safetensors")
     keepfit.dump(model, "a b.safetensors")
+    keepfit.dump({"model": model}, "dict.safetensors")
+    keepfit.dump(Own(), "own.safetensors")
+    Path("keepfit-0.1.0-cp311-abi3-macosx_11_0_arm64.whl").write_bytes(b"")
     Path("broken.safetensors").write_bytes(b"no")
     before = set(Path().iterdir())
     result = run("containerize", place, *words)
@@ -146,6 +172,46 @@ def test_a_release_that_a_file_makes_up_does_not_get_into_the_requirements(run, 
     result = run("containerize", "x.safetensors")
     assert result.exit_code == 1
     assert "which is no release" in result.stderr
+
+
+def test_in_a_clone_it_is_the_clone_that_the_wheel_is_made_of():
+    assert wheels.installed_from() == ROOT
+
+
+def installed_from(folder):
+    """What the keepfit in a folder says where it was installed from."""
+    script = "from keepfit.cli import wheels; print(wheels.installed_from())"
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True
+    )
+    return done.stdout.strip()
+
+
+def test_of_an_installed_one_the_wheel_is_made_where_it_was_installed_from(tmp_path):
+    shutil.copytree(ROOT / "src" / "keepfit", tmp_path / "site" / "keepfit")
+    facts = tmp_path / "site" / "keepfit-0.1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: keepfit\nVersion: 0.1.0\n")
+    (tmp_path / "a clone").mkdir()
+    assert installed_from(tmp_path / "site") == "None"  # from a package index
+    for url, place in (
+        ((tmp_path / "a clone").as_uri(), str(tmp_path / "a clone")),
+        ((tmp_path / "gone").as_uri(), "None"),
+        ("https://example.org/keepfit.zip", "None"),
+    ):
+        (facts / "direct_url.json").write_text(json.dumps({"url": url, "dir_info": {}}))
+        assert installed_from(tmp_path / "site") == place
+
+
+def test_where_no_wheel_can_be_made_it_says_how_to_make_one(run, store, tmp_path, monkeypatch):
+    before = set(Path().iterdir())
+    for place, message in ((None, "is gone"), (tmp_path / "nothing", "pip made no wheel")):
+        monkeypatch.setattr(wheels, "installed_from", lambda place=place: place)
+        result = run("containerize", f"{store}#lr")
+        assert result.exit_code == 1
+        assert message in result.stderr
+        assert "pip wheel --no-deps -w dist PATH, and give it: --wheel FILE" in result.stderr
+        assert set(Path().iterdir()) == before
 
 
 @contextlib.contextmanager
@@ -184,9 +250,9 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def test_the_command_serves_and_the_health_check_notices(run, store, iris, tmp_path):
+def test_the_command_serves_and_the_health_check_notices(run, store, iris, wheel, tmp_path):
     port = free_port()
-    made = run("containerize", f"{store}#lr", "-o", "made", "--port", port, "--tokens")
+    made = run("containerize", f"{store}#lr", "-o", "made", "--port", port, "--tokens", "--wheel", wheel)
     assert made.exit_code == 0
     (tmp_path / "made" / "tokens").mkdir()
     token = run("token", "create", "--role", "infer", "made/tokens/tokens.db").stdout.split()[-1]
@@ -201,13 +267,12 @@ def test_the_command_serves_and_the_health_check_notices(run, store, iris, tmp_p
 @pytest.mark.long
 def test_the_commands_of_the_image_run_in_a_clean_environment(run, model, iris, tmp_path):
     """What building and running the image does, without an engine: a wheel, a new environment, CMD, HEALTHCHECK."""
-    pip = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, ROOT]
-    subprocess.run(pip, check=True)
-    (wheel,) = tmp_path.glob("keepfit-*.whl")
     keepfit.dump(model, "iris.safetensors")
     port = free_port()
-    assert run("containerize", "iris.safetensors", "-o", "made", "--wheel", wheel, "--port", port).exit_code == 0
+    assert run("containerize", "iris.safetensors", "-o", "made", "--port", port).exit_code == 0
     folder, clean = tmp_path / "made", tmp_path / "clean"
+    (wheel,) = folder.glob("keepfit-*.whl")
+    assert f"./{wheel.name}[serve,pandas]" in (folder / "requirements.txt").read_text().splitlines()
     subprocess.run([sys.executable, "-m", "venv", clean], check=True)
     install = [clean / "bin" / "pip", "install", "--quiet", "--requirement", "requirements.txt"]
     subprocess.run(install, cwd=folder, check=True)

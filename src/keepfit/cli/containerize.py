@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,16 +13,18 @@ from typing import TYPE_CHECKING
 import click
 
 from keepfit.cli.screen import say
-from keepfit.errors import FormatError, KeepfitError
+from keepfit.errors import FormatError, KeepfitError, UnsupportedError, UntrustedError, VersionError
 
 if TYPE_CHECKING:
     from keepfit.cli.addresses import Address
+    from keepfit.graph import Graph
 
 __all__ = ["command"]
 
 _EPILOG = """\b
 Examples:
-  keepfit containerize state.db#rf -o rf-container
+  keepfit containerize state.db#rf -o rf-container      # with a wheel of the keepfit that runs
+  keepfit containerize state.db#rf -o rf-container --wheel dist/keepfit-*.whl
   cd rf-container && docker compose up --build
   curl http://127.0.0.1:8080/v2/models/rf
 """
@@ -96,8 +99,8 @@ class _Container:
     port : int
     requirements : tuple of str
         Lines of a requirements file.
-    wheel : Path or None
-        Of keepfit itself.
+    wheel : str
+        The file of keepfit itself.
     has_tokens : bool
         Whether requests need a token.
     scratch_mb : int
@@ -107,13 +110,13 @@ class _Container:
     name: str
     port: int
     requirements: tuple[str, ...]
-    wheel: Path | None
+    wheel: str
     has_tokens: bool
     scratch_mb: int
 
     def files(self) -> dict[str, str]:
         """The text of each file by its name."""
-        installed = ["requirements.txt", *([self.wheel.name] if self.wheel else [])]
+        installed = ["requirements.txt", self.wheel]
         auth = ["--tokens", "/srv/tokens/tokens.db"] if self.has_tokens else ["--no-auth"]
         model = f"/srv/models/{self.name}.safetensors"
         words = ["keepfit", "serve", model, "--host", "0.0.0.0", "--port", str(self.port), *auth]  # noqa: S104
@@ -141,16 +144,18 @@ class _Container:
 @click.option("--tokens", is_flag=True, help="Ask for tokens, which are kept in tokens/tokens.db beside the files.")
 @click.option(
     "--wheel", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
-    help="A wheel of keepfit to install, in place of the release from the package index.",
+    help="A wheel of keepfit to install, in place of one that is made of the keepfit that runs.",
 )  # fmt: skip
 def command(model: str, output: str | None, name: str | None, port: int, tokens: bool, wheel: Path | None) -> None:
     """Write a folder with all that a container engine needs to serve MODEL: Dockerfile, compose.yaml, requirements.txt.
 
     The container runs as a user without rights, with a root file system that cannot be written and no capabilities. The
-    model is copied in; keepfit and the libraries that the model was written with are pinned to their releases.
+    model is copied in, and a wheel of the keepfit that runs here; the libraries that the model was written with are
+    pinned to their releases.
     """
     from keepfit import artifact
     from keepfit.cli.addresses import parse
+    from keepfit.cli.wheels import check_wheel, make_wheel
 
     address = parse(model)
     data = address.data()
@@ -159,17 +164,49 @@ def command(model: str, output: str | None, name: str | None, port: int, tokens:
     except FormatError as error:
         raise FormatError(f"{model}: {error}") from error
     name = _checked_name(name or _name_of(address))
+    pins = _pins(graph.versions)
     extras = ["serve", *(["pandas"] if "features" in facts else []), *(["zstd"] if graph.packed else [])]
-    scratch_mb = _SCRATCH_MB + len(data) // 1_000_000
-    container = _Container(name, port, _requirements(graph.versions, extras, wheel), wheel, tokens, scratch_mb)
+    _check_served(model, graph, facts)
     folder = Path(output or f"{name}-container")
-    folder.mkdir(parents=True, exist_ok=True)
-    for file, text in container.files().items():
-        (folder / file).write_text(text)
-    (folder / f"{name}.safetensors").write_bytes(data)
-    if wheel is not None and wheel.resolve().parent != folder.resolve():
-        shutil.copy(wheel, folder)
-    _tell(folder, name, port, tokens)
+    with tempfile.TemporaryDirectory(prefix="keepfit-") as made:
+        wheel = wheel or make_wheel(Path(made))
+        check_wheel(wheel)
+        requirements = (f"./{wheel.name}[{','.join(extras)}]", *pins)
+        container = _Container(
+            name, port, requirements, wheel.name, tokens, scratch_mb=_SCRATCH_MB + len(data) // 1_000_000
+        )
+        files = container.files()
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in files.items():
+            (folder / file).write_text(text)
+        (folder / f"{name}.safetensors").write_bytes(data)
+        if wheel.resolve().parent != folder.resolve():
+            shutil.copy(wheel, folder)
+    say(f"wrote {folder}: {', '.join([*files, f'{name}.safetensors', wheel.name])}")
+    _tell_next(folder, name, port, tokens)
+
+
+def _check_served(place: str, graph: Graph, facts: dict[str, str]) -> None:
+    """See that the server in the image will have something to serve.
+
+    Raises
+    ------
+    KeepfitError
+        As ``keepfit serve`` would tell it when it starts.
+    """
+    from keepfit.persistence import build
+    from keepfit.serve.signature import signature_of
+
+    try:
+        signature_of(build(graph), facts)
+    except VersionError:  # the image has the releases that the model was written with
+        return
+    except UntrustedError as error:
+        raise UnsupportedError(
+            f"{place} does not load in an image: it uses {', '.join(error.names) or error}, which keepfit does not know"
+        ) from error
+    except KeepfitError as error:
+        raise UnsupportedError(f"{place} does not load: {error}") from error
 
 
 def _name_of(address: Address) -> str:
@@ -184,25 +221,18 @@ def _checked_name(name: str) -> str:
     )
 
 
-def _requirements(versions: dict[str, str], extras: list[str], wheel: Path | None) -> tuple[str, ...]:
-    import keepfit
+def _pins(versions: dict[str, str]) -> list[str]:
     from keepfit.codecs.versions import DISTRIBUTIONS
 
-    own = f"keepfit[{','.join(extras)}]=={keepfit.__version__}"
-    if wheel is not None:
-        if not re.fullmatch(r"keepfit-[A-Za-z0-9_.+]+-(py3-none-any|cp311-abi3-\w+(\.\w+)*)\.whl", wheel.name):
-            raise click.UsageError(f"{wheel.name!r} is no wheel of keepfit")
-        own = f"./{wheel.name}[{','.join(extras)}]"
     pins = {library: versions[library] for library in sorted(DISTRIBUTIONS.values()) if versions.get(library)}
     pins.pop("keepfit", None)
     for library, release in pins.items():
         if not _RELEASE.fullmatch(release):
             raise KeepfitError(f"the model says that it was written with {library} {release!r}, which is no release")
-    return (own, *(f"{library}=={release}" for library, release in pins.items()))
+    return [f"{library}=={release}" for library, release in pins.items()]
 
 
-def _tell(folder: Path, name: str, port: int, tokens: bool) -> None:
-    say(f"wrote {folder}: Dockerfile, compose.yaml, .dockerignore, requirements.txt, {name}.safetensors")
+def _tell_next(folder: Path, name: str, port: int, tokens: bool) -> None:
     if tokens:
         say(f"tokens: mkdir {folder}/tokens && keepfit token create --role infer {folder}/tokens/tokens.db")
         say(f"        chown -R 10001:10001 {folder}/tokens")
