@@ -159,11 +159,14 @@ def check_database(place: str) -> str:
     Raises
     ------
     StoreError
-        If it is damaged.
+        If it is damaged, or cannot be read.
     """
     import contextlib
     import sqlite3
     from pathlib import Path
+
+    from keepfit.store import readonly
+    from keepfit.store.database import explain
 
     if "://" in place:
         from sqlalchemy import make_url
@@ -174,10 +177,18 @@ def check_database(place: str) -> str:
         place = url.database or ""
     if not Path(place).is_file():
         raise StoreError(f"there is no store at {place}")
+    path = Path(place).absolute()
     try:
-        with contextlib.closing(sqlite3.connect(f"{Path(place).absolute().as_uri()}?mode=ro", uri=True)) as connection:
+        with contextlib.closing(
+            readonly.connect(path)
+            if readonly.unwritable(path)
+            else sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)
+        ) as connection:
             found = [row[0] for row in connection.execute("PRAGMA integrity_check(5)")]
             loose = connection.execute("PRAGMA foreign_key_check").fetchone()
+            readonly.check_still(connection)
+    except sqlite3.OperationalError as error:  # of rights, locks and disks, not of what is in the file
+        raise StoreError(f"{place} cannot be checked: {explain(error)}") from None
     except sqlite3.Error as error:
         raise StoreError(f"{place} is damaged: {error}") from None
     if found != ["ok"] or loose is not None:

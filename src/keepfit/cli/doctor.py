@@ -185,8 +185,10 @@ def _store(place: str) -> Iterator[_Finding]:
 
 
 def _rights(part: str, path: Path) -> Iterator[_Finding]:
-    if not os.access(path, os.W_OK) or not os.access(path.absolute().parent, os.W_OK):
-        yield _Finding(part, "note", "rights", "it can be read, not written")
+    from keepfit.store.readonly import unwritable
+
+    if what := unwritable(path):
+        yield _Finding(part, "note", "rights", f"it can be read, not written: no permission to write {clean(what)}")
     elif os.name == "posix" and path.stat().st_mode & 0o002:
         yield _Finding(part, "note", "rights", "anybody on this machine may write it: chmod o-w")
     else:

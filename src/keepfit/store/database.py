@@ -17,19 +17,20 @@ import time
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, Table, event, exc
-from sqlalchemy.pool import StaticPool
+from sqlalchemy.pool import NullPool, StaticPool
 
-from keepfit.errors import StoreError
-from keepfit.store import schema
+from keepfit.errors import KeepfitError, StoreError
+from keepfit.store import readonly, schema
 from keepfit.store.files import StoreFile, check_file
 from keepfit.store.upgrades import upgrade
 
-__all__ = ["PORTION", "Database", "insert_row", "keepfit_version", "portions", "url_of"]
+__all__ = ["PORTION", "Database", "explain", "insert_row", "keepfit_version", "portions", "url_of"]
 
 #: How many values one IN list takes: below the least bound on parameters among SQLite's releases (999 before 3.32).
 PORTION = 500
@@ -116,6 +117,8 @@ class Database:
 
     Notes
     -----
+    A file that is there and may not be written is opened to be read; what writes is an error then.
+
     Safe for threads. A process that was forked makes connections of its own; the inherited ones belong to its parent
     and are neither used nor closed.
     """
@@ -127,8 +130,10 @@ class Database:
         self.path = _path_of(self.url)
         self._closed = False
         self._file: StoreFile | None = None
+        self._unwritable = ""
         if self.path is not None:
             check_file(self.path, create=create)
+            self._unwritable = readonly.unwritable(self.path) if self.path.exists() else ""
         self._connect()
         try:
             with self._translated():
@@ -142,6 +147,11 @@ class Database:
     def __repr__(self) -> str:
         return str(self.path) if self.path else self.url.render_as_string(hide_password=True)
 
+    @property
+    def is_readonly(self) -> bool:
+        """Whether it is a file that may not be written."""
+        return bool(self._unwritable)
+
     def close(self) -> None:
         """Close all connections. Nothing is lost without it: each commit is whole."""
         self._finalizer()
@@ -154,7 +164,7 @@ class Database:
         with self._translated(), self._turn(writes=False), engine.connect() as connection:
             if not self.is_sqlite:
                 connection.execution_options(isolation_level="REPEATABLE READ")
-            with connection.begin():
+            with connection.begin(), _still(connection):
                 yield connection
 
     @contextlib.contextmanager
@@ -166,6 +176,7 @@ class Database:
         alone : str, default=None
             Writers that give the same word take turns. (On SQLite all do.)
         """
+        self._check_writable()
         engine = self._engine_here()
         with self._translated(), self._turn(writes=True), engine.connect() as connection:
             connection.execution_options(keepfit_write=True)
@@ -193,7 +204,9 @@ class Database:
         self._pid = os.getpid()
         self._lock = threading.RLock()
         try:
-            self._engine = _engine_of(self.url, memory=self.is_memory)
+            self._engine = _engine_of(
+                self.url, memory=self.is_memory, only_read=self.path if self._unwritable else None
+            )
         except (ImportError, exc.NoSuchModuleError) as error:
             raise StoreError(f"{self!r} needs a driver: pip install 'psycopg[binary]' ({error})") from None
         self._finalizer = weakref.finalize(self, _dispose, self._engine, self._pid)
@@ -210,6 +223,13 @@ class Database:
             self._connect()
         return self._engine
 
+    def _check_writable(self) -> None:
+        if self._unwritable:
+            raise StoreError(
+                f"{self!r} can be read, not written: there is no permission to write {self._unwritable}, and SQLite "
+                "needs both; have the rights changed, or give another store"
+            )
+
     def _turn(self, *, writes: bool) -> contextlib.AbstractContextManager[object]:
         """Threads would poll SQLite for each other, so they wait here; in memory they share a connection."""
         return self._lock if self.is_memory or (self.is_sqlite and writes) else contextlib.nullcontext()
@@ -219,7 +239,7 @@ class Database:
         try:
             yield
         except (exc.SQLAlchemyError, sqlite3.Error) as error:
-            raise StoreError(f"{self!r}: {_explain(error)}") from error
+            raise StoreError(f"{self!r}: {explain(error)}") from error
 
 
 def _dispose(engine: Engine, pid: int) -> None:
@@ -229,7 +249,19 @@ def _dispose(engine: Engine, pid: int) -> None:
         _inherited.append(engine)
 
 
-def _engine_of(url: URL, *, memory: bool) -> Engine:
+@contextlib.contextmanager
+def _still(connection: Connection) -> Iterator[None]:
+    """Let nothing count, no error either, of what was read without locks while somebody wrote."""
+    raw: object = connection.connection.driver_connection
+    try:
+        yield
+    except (exc.SQLAlchemyError, sqlite3.Error, KeepfitError):
+        readonly.check_still(raw)
+        raise
+    readonly.check_still(raw)
+
+
+def _engine_of(url: URL, *, memory: bool, only_read: Path | None) -> Engine:
     if url.get_backend_name() != "sqlite":
         # Ping: a search may think for hours between two commits, and the server be restarted meanwhile.
         engine = sqlalchemy.create_engine(url, pool_pre_ping=True)
@@ -239,6 +271,9 @@ def _engine_of(url: URL, *, memory: bool) -> Engine:
     options: dict[str, Any] = {"connect_args": {"timeout": _WAIT_S, "check_same_thread": False}}
     if memory:
         options["poolclass"] = StaticPool
+    if only_read is not None:  # each transaction opens the file anew
+        connect = partial(readonly.connect, only_read, **options.pop("connect_args"))
+        options.update(creator=connect, poolclass=NullPool)
     engine = sqlalchemy.create_engine(url, **options)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -292,6 +327,11 @@ def _open_schema(database: Database, *, create: bool) -> None:
             "upgrade keepfit: pip install -U keepfit"
         )
     if found < schema.SCHEMA_VERSION:
+        if database.is_readonly:
+            raise StoreError(
+                f"{database!r} was made by an earlier keepfit (schema {found}, this one is {schema.SCHEMA_VERSION}) "
+                "and may not be written here; let somebody who may write it open it once: keepfit show STORE"
+            )
         with database.write(alone="schema") as connection:
             upgrade(connection, _version_of(connection))  # another process may have been quicker: then nothing is left
 
@@ -345,7 +385,7 @@ def keepfit_version() -> str:
         return "unknown"
 
 
-def _explain(error: Exception) -> str:
+def explain(error: Exception) -> str:
     """What a database error means and what to do."""
     cause = getattr(error, "orig", None) or error
     text = str(cause).strip()
@@ -362,5 +402,6 @@ _SQLITE_ERRORS = {
     "disk is full": "the disk is full; what was being written is not kept, everything before it is",
     "disk I/O error": "the disk cannot be read or written",
     "readonly database": "the file or its folder may not be written; SQLite needs both",
-    "unable to open database file": "the file cannot be opened; its folder must exist and be writable",
+    "unable to open database file": "the file cannot be opened; its folder must exist and be writable, as "
+    "another process may have left work beside it (in the file ending in -wal)",
 }

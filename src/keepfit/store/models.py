@@ -54,8 +54,8 @@ class Store(MutableMapping[str, Any]):
     Raises
     ------
     StoreError
-        If the store cannot be opened: something else is there, its schema is of a later keepfit, the folder is missing
-        or may not be written, the driver is not installed; with ``create=False``, if there is none.
+        If the store cannot be opened: something else is there, its schema is of a later keepfit, the folder is missing,
+        or may not be written and has no store, the driver is not installed; with ``create=False``, if there is none.
         Later, by any method: if the file was deleted, moved or replaced, as what is written then would be lost.
 
     Notes
@@ -65,6 +65,9 @@ class Store(MutableMapping[str, Any]):
 
     *Processes and threads.* Any number may use one store at once. A `Store` may be shared by threads, pickled (it is
     its URL, password included) and used after a fork. SQLite needs a local disk; for many machines take PostgreSQL.
+
+    *Rights.* An SQLite file that is there and may not be written, or whose folder may not, is read; methods that write
+    raise `StoreError`.
 
     *Space.* Each distinct array is kept once, however many models use it, and goes with the last of them.
 
