@@ -168,6 +168,18 @@ def test_reused_tasks_belong_to_the_search_that_took_them(store: Store, search_i
     assert search(store, search_id).reused == 0
 
 
+def test_the_best_score_is_of_no_other_search(store: Store, search_id: int) -> None:
+    errors = store.work.begin(SearchRecord("f", "another scorer"))
+    store.work.commit([task(search_id, n) for n in range(3)])
+    store.work.commit([task(errors, n, score=-n) for n in range(10, 13)])
+    again = {}
+    for first, numbers in ((search_id, range(3)), (errors, range(10, 13))):
+        again[first] = store.work.begin(SearchRecord("f", "again"))
+        store.work.reuse(again[first], [identity(n) for n in numbers])
+    assert search(store, again[search_id]).best_score == 0.02
+    assert search(store, again[errors]).best_score == -10
+
+
 def test_work_that_another_search_was_quicker_with_counts_as_taken(store: Store, search_id: int) -> None:
     other = store.work.begin(SearchRecord("f", "at the same time"))
     store.work.commit([task(other, 0)])

@@ -59,7 +59,7 @@ _add = (
     )
 )
 _own = _task.c.search_id == _search.c.id
-_taken = _task.c.id.in_(select(_reuse.c.task_id).where(_reuse.c.search_id == _search.c.id))
+_taken = _task.c.id.in_(select(_reuse.c.task_id).where(_reuse.c.search_id == _search.c.id).correlate(_search))
 
 
 class Work:
