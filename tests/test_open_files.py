@@ -189,6 +189,64 @@ def test_what_is_not_there_is_a_key_error_that_says_what_is(file: Path) -> None:
             opened.array("nothing")
 
 
+def test_a_file_is_a_mapping_of_the_names_at_its_top(everything: dict[str, Any], file: Path) -> None:
+    with keepfit.open(file) as opened:
+        assert opened.keys() == tuple(opened) == tuple(everything)
+        assert len(opened) == len(everything)
+        for path in ("scaler", "pipeline.steps.1", "pipeline.steps.standardscaler", ("neighbors", 4), ""):
+            assert path in opened
+        for path in ("nothing", "pipeline.steps.7", 0, 1.5, None, True, ("scaler", b"mean_")):
+            assert path not in opened
+        assert "dotted.key.a.b" in opened
+    with keepfit.open(io.BytesIO(keepfit.dumps({"a": 1, "b": [2]}))) as opened:
+        assert dict(opened) == {"a": 1, "b": [2]}
+
+
+@pytest.mark.parametrize(
+    ("value", "keys"),
+    [
+        ([("a", 1), ("b", 2)], ("0", "1")),
+        ({3: "three", "3": "text", (1, 2): "pair"}, ("3",)),
+        (np.arange(3.0), ()),
+        (1.5, ()),
+        ({}, ()),
+    ],
+)
+def test_each_part_at_the_top_has_one_name_that_it_is_found_by(value: Any, keys: tuple[str, ...]) -> None:
+    with keepfit.open(io.BytesIO(keepfit.dumps(value))) as opened:
+        assert opened.keys() == keys
+        for key in keys:
+            opened[key]
+
+
+def test_a_models_attributes_are_the_names_at_its_top() -> None:
+    scaler = StandardScaler().fit(X)
+    with keepfit.open(io.BytesIO(keepfit.dumps(scaler))) as opened:
+        assert set(vars(scaler)) <= set(opened)
+        assert all(difference(opened[name], value) == "" for name, value in vars(scaler).items())
+
+
+def test_a_number_is_a_place_and_what_is_no_name_is_refused_in_plain_words() -> None:
+    with keepfit.open(io.BytesIO(keepfit.dumps(["zero", "one"]))) as opened:
+        assert opened[1] == opened["1"] == "one"
+    with keepfit.open(io.BytesIO(keepfit.dumps({"a": 1}))) as opened:
+        with pytest.raises(PartNotFoundError, match="no '0' in the object; there is 'a'"):
+            opened[0]
+        for path in (slice(2), 1.5, None, True, ("a", None)):
+            with pytest.raises(TypeError, match="named by a str such as"):
+                opened[path]  # type: ignore[index]
+
+
+def test_an_open_file_shows_what_it_is(tmp_path: Path) -> None:
+    keepfit.dump({f"k{place}\x1b": np.arange(3.0) for place in range(9)}, tmp_path / "nine")
+    with keepfit.open(tmp_path / "nine") as opened:
+        shown = repr(opened)
+    assert shown.startswith(f"<OpenFile {str(tmp_path / 'nine')!r} of dict: 'k0\\x1b', 'k1\\x1b', ")
+    assert shown.endswith(", ...; 1 array>")  # nine of a kind are one
+    with keepfit.open(io.BytesIO(keepfit.dumps(StandardScaler()))) as opened:
+        assert repr(opened).startswith("<OpenFile of sklearn.preprocessing.StandardScaler: 'with_mean'")
+
+
 def test_parts_of_compressed_files_are_read(everything: dict[str, Any]) -> None:
     data = keepfit.dumps(everything, compress="zstd")
     with keepfit.open(io.BytesIO(data)) as opened:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 from typing import IO, Any
@@ -21,6 +21,9 @@ __all__ = ["OpenFile", "open"]
 
 _Place = str | os.PathLike[str] | IO[bytes]
 _Trusted = Iterable[type | Callable[..., Any] | str]
+_Path = str | int | tuple[str | int, ...]
+
+_SHOWN, _SHOWN_CHARS = 8, 60
 
 
 def open(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = (), limits: Limits = LIMITS) -> OpenFile:
@@ -60,8 +63,10 @@ def open(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = (), l
     >>> from sklearn.linear_model import LinearRegression
     >>> model = LinearRegression().fit([[0.0], [1.0]], [1.0, 3.0])
     >>> with keepfit.open(io.BytesIO(keepfit.dumps({"a": model, "b": [model]}))) as file:
+    ...     print(file.keys(), "b.0" in file)
     ...     print(file.names)
     ...     print(file.array("a.coef_"), file["b.0"].predict([[2.0]]))
+    ('a', 'b') True
     ('a.coef_', 'a.singular_')
     [2.] [5.]
     """
@@ -69,7 +74,7 @@ def open(file: _Place, *, trusted: _Trusted = (), allow: Collection[str] = (), l
 
 
 class OpenFile:
-    """What `open` gives.
+    """What `open` gives: a mapping of names to parts, each built when it is asked for.
 
     Parameters
     ----------
@@ -83,9 +88,22 @@ class OpenFile:
     ------
     FormatError, OSError, UnsupportedError, TypeError
         As `open` has it.
+
+    Examples
+    --------
+    >>> import keepfit, io
+    >>> file = keepfit.open(io.BytesIO(keepfit.dumps({"rate": 0.5, "names": ["a", "b"]})))
+    >>> file
+    <OpenFile of dict: 'rate', 'names'; 0 arrays>
+    >>> list(file), len(file), "names.1" in file, "age" in file
+    (['rate', 'names'], 2, True, False)
+    >>> file["names.1"], file["names"]
+    ('b', ['a', 'b'])
+    >>> file.close()
     """
 
     def __init__(self, file: _Place, trusted: _Trusted, allow: Collection[str], limits: Limits) -> None:
+        self._place = repr(os.fspath(file)) if isinstance(file, str | os.PathLike) else ""
         self._trusted = tuple(trusted)
         self._allow = allow
         self._limits = limits
@@ -99,6 +117,50 @@ class OpenFile:
     def names(self) -> tuple[str, ...]:
         """The names of the arrays in the file."""
         return tuple(self._graph.names)
+
+    def keys(self) -> tuple[str, ...]:
+        """The names of the parts at the top: a mapping's keys, places in a sequence, a model's attributes.
+
+        Each can be asked for, ``file[name]``; parts further down by paths that begin so.
+
+        Returns
+        -------
+        tuple of str
+            Empty for what has no parts, such as an array.
+
+        Examples
+        --------
+        >>> import keepfit, io
+        >>> with keepfit.open(io.BytesIO(keepfit.dumps([1, 2]))) as file:
+        ...     print(file.keys(), dict(file))
+        ('0', '1') {'0': 1, '1': 2}
+        """
+        return codecs.part_names(self._graph)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def __len__(self) -> int:
+        return len(self.keys())
+
+    def __contains__(self, path: object) -> bool:
+        """Whether there is a part of this path; nothing is built."""
+        try:
+            codecs.find_part(self._graph, _checked(path))
+        except (PartNotFoundError, TypeError):
+            return False
+        return True
+
+    def __repr__(self) -> str:
+        value = self._graph.roots["object"]
+        kind = self._graph.node_of(value).type if type(value) is Ref else type(value).__name__
+        names = self.keys()
+        shown = ", ".join(repr(name[:_SHOWN_CHARS]) for name in names[:_SHOWN]) + (", ..." if names[_SHOWN:] else "")
+        count = len(self._graph.names)
+        place = f" {self._place}" if self._place else ""
+        kind = repr(kind[:_SHOWN_CHARS])[1:-1]  # a file may say anything, and must not steer a terminal
+        of = f"{kind}: {shown}" if shown else kind
+        return f"<OpenFile{place} of {of}; {count} array{'' if count == 1 else 's'}>"
 
     def array(self, name: str) -> NDArray[Any]:
         """One array.
@@ -130,15 +192,15 @@ class OpenFile:
                 return array
         return np.require(self._reader.arrays([name])[name], requirements="W")
 
-    def __getitem__(self, path: str | tuple[str | int, ...]) -> Any:
+    def __getitem__(self, path: _Path) -> Any:
         """Build one part of the object, as `load` does: with the same trust and the same checks.
 
         Parameters
         ----------
-        path : str or tuple of (str or int)
+        path : str, int or tuple of (str or int)
             Attributes, keys and places from the object down, joined by points in a str: ``"steps.1"``,
-            ``"steps.scale.mean_"``. A named tuple such as a pipeline's ``("scale", scaler)`` is found by its place or
-            its name, and stands for what it names.
+            ``"steps.scale.mean_"``. An int is a place, as ``"1"`` is. A named tuple such as a pipeline's
+            ``("scale", scaler)`` is found by its place or its name, and stands for what it names.
 
         Returns
         -------
@@ -148,10 +210,12 @@ class OpenFile:
         ------
         PartNotFoundError
             If there is no such part. It is a `KeyError` as well.
+        TypeError
+            If `path` is nothing of these.
         FormatError, UntrustedError, VersionError, InvalidStateError
             As `load` raises them.
         """
-        return self._build(codecs.find_part(self._graph, path))
+        return self._build(codecs.find_part(self._graph, _checked(path)))
 
     def _build(self, value: Any) -> Any:
         part, rows = codecs.cut_out(self._graph, value)
@@ -182,3 +246,10 @@ class OpenFile:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _checked(path: Any) -> str | tuple[str | int, ...]:
+    steps = path if isinstance(path, tuple) else (path,)
+    if not all(isinstance(step, str | int) and not isinstance(step, bool) for step in steps):
+        raise TypeError(f"a part is named by a str such as 'steps.1', an int or a tuple of them, not by {path!r}")
+    return path if isinstance(path, str | tuple) else (path,)

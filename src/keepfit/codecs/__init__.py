@@ -7,7 +7,7 @@ between versions, then validation and construction, in that order and by no othe
 from keepfit.codecs.custom import Trusted
 from keepfit.codecs.decoding import decode, path_of, script_names, untrusted_types
 from keepfit.codecs.encoding import encode
-from keepfit.codecs.parts import cut_out, find_part
+from keepfit.codecs.parts import cut_out, find_part, part_names
 from keepfit.codecs.portions import streamed_arrays
 from keepfit.codecs.unread import unread_arrays
 
@@ -17,6 +17,7 @@ __all__ = [
     "decode",
     "encode",
     "find_part",
+    "part_names",
     "path_of",
     "script_names",
     "streamed_arrays",

@@ -13,7 +13,7 @@ from keepfit.codecs.codec import from_record
 from keepfit.errors import PartNotFoundError
 from keepfit.graph import Graph, Node, Ref, first_objects
 
-__all__ = ["Rows", "cut_out", "find_part"]
+__all__ = ["Rows", "cut_out", "find_part", "part_names"]
 
 _SHOWN, _SHOWN_LENGTH = 8, 80
 
@@ -60,6 +60,16 @@ def find_part(graph: Graph, path: str | tuple[str | int, ...]) -> Any:
         done += steps[:taken]
         steps = steps[taken:]
     return value
+
+
+def part_names(graph: Graph) -> tuple[str, ...]:
+    """The first steps of paths: keys of a mapping, places in a sequence, attributes; each part by one name."""
+    value = graph.roots["object"]
+    if type(value) is not Ref:
+        return ()
+    node = _single(graph, first_objects(graph.nodes), value.index)
+    keys = node.keys or range(len(node.items))
+    return tuple(dict.fromkeys([*(str(key) for key in keys if type(key) is not Ref), *node.state]))
 
 
 def _named(graph: Graph, firsts: list[int], value: Any) -> dict[str, Any]:
