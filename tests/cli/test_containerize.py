@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import shutil
 import socket
@@ -275,6 +276,7 @@ def test_the_commands_of_the_image_run_in_a_clean_environment(run, model, iris, 
     assert f"./{wheel.name}[serve,pandas]" in (folder / "requirements.txt").read_text().splitlines()
     subprocess.run([sys.executable, "-m", "venv", clean], check=True)
     install = [clean / "bin" / "pip", "install", "--quiet", "--requirement", "requirements.txt"]
-    subprocess.run(install, cwd=folder, check=True)
+    without_a_clone = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    subprocess.run(install, cwd=folder, env=without_a_clone, check=True)
     with serving(folder, clean / "bin") as ask:
         assert b"setosa" in ask(iris.drop(columns="species").iloc[0].to_dict())
