@@ -141,3 +141,18 @@ def test_convert_on_the_command_line(folder: Path) -> None:
     assert "posix.system" in result.stderr
     same = run("convert", folder / "good.pkl", folder / "good.pkl", folder / "out")
     assert same.exit_code == 2
+
+
+def test_what_no_trust_opens_is_not_said_to_be_opened_by_it(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    for value, words in (
+        (pandas.DataFrame({"a": [1]}), "load the file in Python if you trust who made it, and keepfit.dump what"),
+        (Evil(), "posix.system"),
+    ):
+        (tmp_path / "old.pkl").write_bytes(pickle.dumps({"inside": value}))
+        result = run("convert", tmp_path / "old.pkl", tmp_path / "new.safetensors")
+        assert result.exit_code == 1
+        assert "inside: the pickle calls" in result.stderr
+        assert "whatever is trusted" in result.stderr
+        assert words in result.stderr
+        assert "--trusted" not in result.stderr

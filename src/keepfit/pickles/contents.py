@@ -94,7 +94,7 @@ class Contents:
         called = {instance.name for instance in self.log.instances}
         for name in self.log.imports.keys() - met - called:
             if not is_known(name):
-                yield UntrustedError(f"the pickle imports {name} (byte {self.log.imports[name][1]:,})", names=(name,))
+                yield UntrustedError(f"the pickle imports {name} (byte {self.log.imports[name][1]:,})")
 
 
 def read(data: bytes | bytearray | memoryview, *, limits: Limits = LIMITS) -> Contents:

@@ -31,8 +31,8 @@ _FIELDS_MAX = 10_000
 
 
 def refused(what: str, record: Instance) -> UntrustedError:
-    """The error for a structure outside the tables."""
-    return UntrustedError(f"the pickle has {what} (byte {record.place:,})", names=(record.name,) if record.name else ())
+    """The error for a structure outside the tables, which no trust opens."""
+    return UntrustedError(f"the pickle has {what} (byte {record.place:,})")
 
 
 def no_more(record: Instance, *, state: bool = False, items: bool = False, entries: bool = False) -> None:

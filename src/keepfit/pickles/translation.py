@@ -202,8 +202,11 @@ class Records(View):
         if isinstance(codec, EstimatorCodec):
             return self._estimator(record, known)
         if codec is not None or not record.new:
+            # (Without `names`: there is nothing that `trusted=` could open.)
+            advice = "; load the file in Python if you trust who made it, and keepfit.dump what it gives"
             raise UntrustedError(
-                f"the pickle calls {name} (byte {record.place:,}), which keepfit does not read as data", names=(name,)
+                f"the pickle calls {name} (byte {record.place:,}), which keepfit does not read as data, whatever is "
+                f"trusted{'' if codec is None else advice}"
             )
         return _custom(record)
 
