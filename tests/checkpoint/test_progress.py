@@ -41,6 +41,12 @@ def test_failed_fits_are_counted_and_an_error_says_how_to_go_on(store, iris, cap
     with keepfit.checkpoint(store):
         search.fit(*iris)
     assert "6 of 6 done, 3 failed" in capsys.readouterr().err
+    with keepfit.checkpoint(store) as again:
+        search.fit(*iris)
+    assert "6 of 6 done, 6 reused, 3 failed" in capsys.readouterr().err
+    assert (again.reused, again.failed, again.searches[0].failed) == (6, 3, 3)
+    with keepfit.Store(store) as opened:
+        assert [one.failed for one in opened.work.searches()] == [3, 3]
     with keepfit.checkpoint(store), pytest.raises(ArithmeticError):
         search.set_params(error_score="raise").fit(*iris)
     assert f"keepfit: stopped by an error: 3 of 6 kept in {store}; run the same code again" in capsys.readouterr().err

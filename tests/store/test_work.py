@@ -168,6 +168,15 @@ def test_reused_tasks_belong_to_the_search_that_took_them(store: Store, search_i
     assert search(store, search_id).reused == 0
 
 
+def test_a_reused_failure_is_a_failure_of_the_search_that_took_it(store: Store, search_id: int) -> None:
+    store.work.commit([task(search_id, 0), task(search_id, 1, score=None, failure="bad")])
+    again = store.work.begin(SearchRecord("f", "again"))
+    store.work.reuse(again, [identity(0), identity(1)])
+    assert (search(store, again).reused, search(store, again).failed) == (2, 1)
+    store.work.commit([task(again, 2, failure="bad"), task(again, 1)])  # the second is kept already
+    assert (search(store, again).computed, search(store, again).failed) == (1, 2)
+
+
 def test_the_best_score_is_of_no_other_search(store: Store, search_id: int) -> None:
     errors = store.work.begin(SearchRecord("f", "another scorer"))
     store.work.commit([task(search_id, n) for n in range(3)])

@@ -154,9 +154,13 @@ class _Call:
         if results:
             names = [name for number in results if (name := self._names[number]) is not None]
             self._journal.work.reuse(self._search_id, names)
-        for result in results.values():
-            self._counts.add_score(sklearn_seam.outcome_of(self._kind, result).score)
+        for number, result in results.items():
+            self._count(sklearn_seam.outcome_of(self._kind, result, self._warned[number]))
         self._counts.reused += len(results)
+
+    def _count(self, outcome: sklearn_seam.Outcome) -> None:
+        self._counts.add_score(None if outcome.failure else outcome.score)
+        self._counts.failed += outcome.failure is not None
 
     def _replay(self, results: Mapping[int, Any]) -> None:
         """Let reused results be seen as computed ones are."""
@@ -195,8 +199,7 @@ class _Call:
     def _record(self, number: int, result: Any, warned: list[Warned]) -> FinishedTask | None:
         """What is kept of a result; None if it cannot be."""
         outcome = sklearn_seam.outcome_of(self._kind, result, warned)
-        self._counts.add_score(None if outcome.failure else outcome.score)
-        self._counts.failed += outcome.failure is not None
+        self._count(outcome)
         name, arguments = self._names[number], self._arguments[number]
         if name is None:
             return None

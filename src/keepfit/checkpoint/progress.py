@@ -15,7 +15,9 @@ _LINE_PERIOD_S = 10.0
 
 @dataclass
 class Counts:
-    """How far a search is. `score` is the best of a single task so far, `fits` how many fits what is computed takes."""
+    """How far a search is. `failed` is of reused and computed tasks, `score` the best of a single task so far, `fits`
+    how many fits what is computed takes.
+    """
 
     label: str
     total: int

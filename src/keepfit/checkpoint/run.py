@@ -32,7 +32,7 @@ class RunSearch:
     task_count : int
         Tasks in all.
     reused, computed, failed : int
-        Tasks taken from the store, computed, and computed but failed.
+        Tasks taken from the store, computed, and those of both that failed.
     best_score : float or None
         The best score of a single task.
     fit_count : int
@@ -58,9 +58,9 @@ class Run:
     reused : int
         Tasks whose results came from the store.
     computed : int
-        Tasks that were run, the failed ones included.
+        Tasks that were run.
     failed : int
-        Tasks that were run and whose fit failed.
+        Tasks whose fit or score failed, reused and computed ones.
     searches : list of RunSearch
         In the order in which they began.
     notes : list of str

@@ -237,7 +237,7 @@ class SearchInfo:
         ``interrupted``: it never ended and its process is gone. A search on another machine that was killed stays
         ``running``; its `updated_at` tells.
     reused, computed, failed : int
-        Tasks taken from the store, computed, and computed but failed. Current while the search runs.
+        Tasks taken from the store, computed, and those of both that failed. Current while the search runs.
     best_score : float or None
         The best score of a single task.
     started_at, updated_at : datetime

@@ -183,7 +183,7 @@ class Work:
             From `begin`.
         state : {"finished", "stopped", "failed"}
         reused, computed, failed : int
-            Tasks taken from the store, computed, and computed but failed.
+            Tasks taken from the store, computed, and those of both that failed.
 
         Raises
         ------
@@ -312,14 +312,14 @@ class Work:
             connection.execute(self._insert_reuse, {"for_search": search_id, "identities": portion})
         count = select(func.count()).where(_reuse.c.search_id == _search.c.id).scalar_subquery()
         best = select(func.max(_task.c.score)).where(_own | _taken, _task.c.failure.is_(null())).scalar_subquery()
+        failed = select(func.count(_task.c.failure)).where(_own | _taken).scalar_subquery()
         noted = update(_search).where(_search.c.id == search_id)
-        connection.execute(noted.values(reused=count, best_score=best, updated_at=schema.now()))
+        connection.execute(noted.values(reused=count, failed=failed, best_score=best, updated_at=schema.now()))
 
     def _count_again(self, connection: Connection, search_id: int) -> None:
         computed = select(func.count()).where(_own).scalar_subquery()
-        failed = select(func.count(_task.c.failure)).where(_own).scalar_subquery()
         counted = update(_search).where(_search.c.id == search_id)
-        connection.execute(counted.values(computed=computed, failed=failed))
+        connection.execute(counted.values(computed=computed))
 
     def _pages(self, search_id: int, *, failures: bool) -> Iterator[TaskInfo]:
         taken = select(_task, literal(True).label("reused")).join(_reuse).where(_reuse.c.search_id == search_id)
