@@ -149,6 +149,19 @@ def test_records_and_csv_give_records(server: Running) -> None:
         ]
 
 
+@pytest.mark.parametrize("model", ["people", "iris", "words"])
+def test_no_records_have_no_predictions(server: Running, model: str) -> None:
+    with server.client() as client:
+        answer = client.post(f"/predict/{model}", json=[])
+        assert (answer.status_code, answer.json()) == (200, [])
+        heads = {"people": "age,city\n", "iris": "a,b,c,d\n", "words": "X\n"}
+        answer = client.post(f"/predict/{model}", content=heads[model], headers={"content-type": "text/csv"})
+        assert (answer.status_code, answer.json()) == (200, [])
+        if model == "people":
+            answer = client.post("/predict/people", content="age\n", headers={"content-type": "text/csv"})
+            assert answer.status_code == 400
+
+
 @pytest.mark.parametrize(
     ("model", "options", "status", "words"),
     [
@@ -165,6 +178,13 @@ def test_records_and_csv_give_records(server: Running) -> None:
         ("iris", {"content": b"x", "headers": {"content-type": "text/plain"}}, 415, "text/csv"),
         ("iris", {"content": b"{"}, 400, "not JSON"),
         ("nobody", {"json": []}, 404, "no model 'nobody'"),
+        (
+            "iris",
+            {"json": ROWS, "params": {"versoin": "1"}},
+            400,
+            "no query parameter 'versoin'; did you mean 'version'?",
+        ),
+        ("iris", {"json": ROWS, "params": {"explain": ""}}, 400, "there are 'output' and 'version'"),
     ],
 )
 def test_what_is_wrong_with_records_is_said(
@@ -462,6 +482,21 @@ def test_an_upload_that_is_none_is_refused_in_words(
         answer = client.post("/v2/repository/models/none/load", json=body)
     assert answer.status_code == 400
     assert words in error_of(answer)
+
+
+def test_a_file_that_comes_as_something_else_is_told_how_to_come(guarded: Running, place: Place) -> None:
+    file = keepfit.dumps(place.models["iris"])
+    with guarded.client(place.tokens["bob"]) as client:
+        for media_type in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"):
+            headers = {"content-type": media_type}
+            answer = client.post("/v2/repository/models/none/load", content=file, headers=headers)
+            assert answer.status_code == 415
+            assert "application/octet-stream" in error_of(answer)
+        headers = {"content-type": "application/x-www-form-urlencoded"}  # what curl says of JSON too
+        answer = client.post("/v2/repository/models/none/load", content=b'{"parameters": []}', headers=headers)
+        assert answer.status_code == 400
+        answer = client.post("/v2/repository/models/none/load", content=b"[]")
+        assert answer.status_code == 415
 
 
 def test_only_those_for_uploads_may_send_a_model(guarded: Running, server: Running, place: Place) -> None:

@@ -253,6 +253,30 @@ def test_names_that_no_url_could_hold_are_not_served(store: Store) -> None:
     serve(store, act)
 
 
+def test_a_name_that_no_url_could_hold_is_told_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    def told() -> list[tuple[int, list[str]]]:
+        return [
+            (one.count, one.models)  # type: ignore[attr-defined]
+            for one in caplog.records
+            if one.message == "not served, as no URL can hold the names"
+        ]
+
+    caplog.set_level("INFO", logger="keepfit.serve")
+    store["a b"] = [1]
+
+    async def act(repository: Repository, pool: LocalPool) -> None:
+        assert told() == [(1, ["a b"])]
+        await repository.look()
+        assert len(told()) == 1
+        for place in range(12):
+            store[f"c {place:02}"] = [1]
+        await repository.look()
+        await repository.look()
+        assert told()[1:] == [(12, [f"c {place:02}" for place in range(10)])]
+
+    serve(store, act)
+
+
 def test_a_folder_serves_files_and_their_versions(tmp_path: Path) -> None:
     keepfit.dump(["one"], tmp_path / "one.safetensors")
     (tmp_path / "many").mkdir()

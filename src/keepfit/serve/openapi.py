@@ -252,7 +252,7 @@ def _of_repository() -> dict[str, Any]:
                 "repositoryLoad",
                 "Bring a model into service; or upload one, in a parameter file:NAME or as the body itself.",
                 _content("Entry"),
-                errors="400 403 404 413 429 503",
+                errors="400 403 404 413 415 429 503",
                 body=_body(_content("LoadRequest") | {"application/octet-stream": file}, required=False),
                 parameters=(_MODEL,),
             )

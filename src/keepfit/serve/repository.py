@@ -36,6 +36,8 @@ _DEMANDED_MAX, _DEMANDED_BY_ALL_MAX = 16, 256
 #: A model that killed its worker is not tried again sooner: it might kill the next.
 _RETRY_S = 60.0
 _REASON_CHARS = 500
+#: Names in one line of the log.
+_TOLD_MAX = 10
 _UNLOADED = "it was unloaded"
 _NOT_HELD = "it was uploaded, and this machine does not hold such models well enough; see --allow-weak-isolation"
 
@@ -124,6 +126,7 @@ class Repository:
         self._aliases: dict[str, dict[str, str]] = {}
         self._listed: dict[str, list[Found]] = {}  # by name, as it was last looked
         self._demanded: dict[str | None, dict[_Place, None]] = {}  # by the tenant who asked, in the order of last use
+        self._skipped: set[str] = set()  # names that were told not to fit
         self._stopped: set[str] = set()  # names that were unloaded on request
         self._loads = Loads(self._load_now)
         self._going: set[asyncio.Task[None]] = set()
@@ -158,6 +161,7 @@ class Repository:
         """
         async with self._turn:
             listed = await asyncio.to_thread(self._source.listing)
+            self._tell_skipped()
             gone = await self._gone(listed)
             # Nothing is waited for from here on: a request meets what was there, or what is.
             self._listed = {}
@@ -176,6 +180,15 @@ class Repository:
             for found in listed:
                 if (tenants or found.tenant is None) and self._is_due(found):
                     self._loads.begin(found)
+
+    def _tell_skipped(self) -> None:
+        """Say once of each name that it is not served."""
+        skipped = set(self._source.skipped)
+        if new := sorted(skipped - self._skipped):
+            _log.warning(
+                "not served, as no URL can hold the names", extra={"count": len(new), "models": new[:_TOLD_MAX]}
+            )
+        self._skipped = skipped
 
     async def refresh(self, name: str | None = None) -> None:
         """Look once, and wait until what is new has been loaded, or cannot be.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["prediction_of"]
 
+_PARAMETERS = ("output", "version")
 _IN_A_THREAD_BYTES = 1 << 16
 
 
@@ -40,6 +42,7 @@ class _Prediction:
     async def predict(self, request: Request) -> Response:
         app, note = self._app, request.scope["keepfit.note"]
         grant = grant_of(app, request.scope)
+        _check_parameters(request)
         name = request.path_params["name"]
         version = request.query_params.get("version")
         note.entry = await app.access.ready(grant, name, version)
@@ -58,14 +61,26 @@ class _Prediction:
         else:
             inputs, is_single = _inputs(body, media_type, signature)
         entry = note.entry = await app.access.ready(grant, name, version)  # the one in service now
-        answer = await app.pool.infer(entry.key, Call(inputs, _outputs(request)))
-        note.cpu_s = answer.cpu_s
-        told = await app.written(answer, _told, answer, signature.classes, app.limits, is_single)
+        if inputs and not inputs[0].shape[0]:  # models refuse no rows
+            told = b"[]"
+        else:
+            answer = await app.pool.infer(entry.key, Call(inputs, _outputs(request)))
+            note.cpu_s = answer.cpu_s
+            told = await app.written(answer, _told, answer, signature.classes, app.limits, is_single)
         found, encoding = await compressed(told, headers.get(b"accept-encoding", b""))
         more = {"keepfit-model-version": entry.version, "vary": "accept-encoding"}
         if encoding is not None:
             more["content-encoding"] = encoding
         return Response(found, headers=more, media_type="application/json")
+
+
+def _check_parameters(request: Request) -> None:
+    """What is asked for by a word that nobody knows would not be heeded, and nobody would notice."""
+    for name in request.query_params:
+        if name not in _PARAMETERS:
+            close = difflib.get_close_matches(name[:100], _PARAMETERS, n=1)
+            hint = f"did you mean {close[0]!r}?" if close else f"there are {' and '.join(map(repr, _PARAMETERS))}"
+            raise RequestError(f"there is no query parameter {name[:100]!r}; {hint}")
 
 
 def _told(answer: Answer, classes: tuple[str, ...], limits: HttpLimits, is_single: bool) -> bytes:

@@ -33,6 +33,10 @@ __all__ = ["repository_of"]
 
 _NO_UPLOADS = "this server takes no models; start it with --uploads"
 _FILE = "file:"
+_HOW_TO_SEND = (
+    "send the file itself as application/octet-stream (curl -H 'content-type: application/octet-stream' --data-binary "
+    "@FILE), or in JSON as application/json"
+)
 _TENANTS_AT_ONCE = 4  # one alone may not take all the room that there is for requests that bring models
 _PIECE_CHARS = 1 << 20  # of base64; a multiple of 4
 
@@ -86,7 +90,8 @@ class _Repository:
 
     async def _load(self, request: Request, grant: Grant, name: str) -> Response:
         body = self._app.bodies.stream(request.receive, self._app.limits.upload_bytes)
-        if request.headers.get("content-type", "").partition(";")[0].strip() == "application/octet-stream":
+        media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type == "application/octet-stream":
             return json_response(_line(await self._take(grant, name, body)))
         spool_folder = self._app.uploads.spool_folder if self._app.uploads is not None else None
         with tempfile.TemporaryFile(dir=spool_folder) as file:
@@ -96,6 +101,8 @@ class _Repository:
             if not file.tell():
                 return await self._load_known(grant, name)
             mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        if media_type != "application/json" and mapped[:1] not in (b"{", b" ", b"\t", b"\r", b"\n"):
+            raise RequestError(_HOW_TO_SEND, status=415)
         return await self._load_mapped(grant, name, mapped)
 
     async def unload(self, request: Request) -> Response:
