@@ -188,6 +188,40 @@ def test_types_that_are_scored_by_default_stand_in_one_ranking_with_those_scored
     assert len(set(ranked)) == 3
 
 
+def neighbors_of(place):
+    with Store(place) as store:
+        return [line.parameters["n_neighbors"] for line in leaderboard(store)]
+
+
+def test_of_equals_the_leaderboard_has_first_what_the_last_search_took_then_by_size(place):
+    for grid in ([6, 7, 10, 11], [11, 10, 7], [6, 7, 10, 11]):
+        models = {"knn": (KNeighborsClassifier(), {"n_neighbors": grid})}
+        fitted = ModelSearchCV(models, store=place, cv=5, progress=False).fit(X, y)
+        assert len(set(fitted.cv_results_["mean_test_score"])) == 1
+        assert fitted.best_params_ == {"n_neighbors": grid[0]}
+        assert neighbors_of(place) == [grid[0], *(k for k in (6, 7, 10, 11) if k != grid[0])]
+
+
+def test_of_equals_without_a_kept_model_the_leaderboard_goes_by_size_and_not_by_text(place):
+    with keepfit.checkpoint(place, progress=False):
+        search = GridSearchCV(KNeighborsClassifier(), {"n_neighbors": [6, 7, 10, 11]}, cv=5).fit(X, y)
+    assert search.best_params_ == {"n_neighbors": 6}
+    assert neighbors_of(place) == [6, 7, 10, 11]
+
+
+def test_of_types_that_are_equal_the_leaderboard_has_the_first_searched_first(place):
+    models = {
+        "second": (KNeighborsClassifier(), {"n_neighbors": [6, 10]}),
+        "first": (make_pipeline(KNeighborsClassifier(6)), {}),
+    }
+    fitted = ModelSearchCV(models, store=place, cv=5, progress=False).fit(X, y)
+    assert fitted.best_model_ == "second"
+    with Store(place) as store:
+        lines = leaderboard(store, per_model=True)
+    assert [line.model for line in lines] == ["second", "first"]
+    assert lines[0].parameters == fitted.best_params_
+
+
 def test_a_score_of_ones_own_is_compared_with_no_other(place):
     search(place, {"own": (ScoresItself(), {}), "nb": (GaussianNB(), {})}).fit(X, y)
     with Store(place) as store:
