@@ -25,7 +25,7 @@ _HOW = "make a wheel in a clone of keepfit, pip wheel --no-deps -w dist PATH, an
 
 
 def make_wheel(folder: Path) -> Path:
-    """Have pip make a wheel of the keepfit that runs, from where it was installed.
+    """Have pip make a wheel of the keepfit that runs, from where it was installed, as that is now.
 
     No release of the same number is taken from a package index in its place: there it might be anybody's.
 
@@ -41,7 +41,7 @@ def make_wheel(folder: Path) -> Path:
     Raises
     ------
     KeepfitError
-        If where it came from is not known or gone, pip fails, or what is there now is of another release.
+        If where it came from is not known or gone, or pip fails.
 
     Notes
     -----
@@ -57,9 +57,9 @@ def make_wheel(folder: Path) -> Path:
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
         raise KeepfitError(f"pip made no wheel of {place}: {said[-1]}; {_HOW}")
-    made = next(folder.glob(f"keepfit-{keepfit.__version__}-*.whl"), None)
+    made = next(folder.glob("keepfit-*.whl"), None)
     if made is None:
-        raise KeepfitError(f"{place} is not keepfit {keepfit.__version__} any more, which runs here; {_HOW}")
+        raise KeepfitError(f"{place} is not keepfit any more; {_HOW}")
     return made
 
 
