@@ -316,6 +316,11 @@ def test_the_examples_of_the_library_page_are_true(tmp_path: Path, monkeypatch: 
     assert not found.failed
 
 
+def test_the_library_page_names_all_that_there_is() -> None:
+    paragraph = (ROOT / "docs" / "library.md").read_text().split("`help(")[0]
+    assert set(re.findall(r"`(\w+)`", paragraph)) == {"keepfit", *keepfit.__all__}
+
+
 def test_the_commands_of_the_readme_exist() -> None:
     from keepfit.cli.application import COMMANDS
 

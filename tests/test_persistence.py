@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +199,27 @@ def test_an_error_names_the_place_inside_the_object(model: Pipeline) -> None:
 def test_a_lambda_is_refused_with_what_to_do() -> None:
     with pytest.raises(UnsupportedError, match=r"top of a module .* allow=\{'code'\}"):
         keepfit.dumps(FunctionTransformer(lambda X: X + 1))
+
+
+@pytest.mark.parametrize(
+    ("obj", "words"),
+    [
+        ((each for each in "ab"), r"models\.1: a generator cannot be kept: keep what it gives, such as list\(it\)"),
+        (iter([1]), r"Keep what it gives, such as list\(it\), in its place, or pass"),
+        (os, "Keep the name 'os' in its place and import it where it is used, or pass"),
+        (threading.Lock(), "Its class is Python's own: keep what it is made of in its place"),
+        (type("Local", (), {})(), "Define the class at the top of a module that can be imported"),
+    ],
+)
+def test_what_nobody_can_define_in_a_module_is_refused_with_other_advice(obj: Any, words: str) -> None:
+    with pytest.raises(UnsupportedError, match=words):
+        keepfit.dumps({"models": [StandardScaler(), obj]})
+
+
+@pytest.mark.parametrize("obj", [(each for each in "ab"), threading.Lock()], ids=["generator", "lock"])
+def test_what_has_no_code_either_is_refused_where_code_is_allowed(obj: Any) -> None:
+    with pytest.raises(UnsupportedError, match="cannot be kept"):
+        keepfit.dumps([obj], allow={"code"})
 
 
 def test_a_lambda_comes_back_when_code_is_allowed_on_both_sides() -> None:

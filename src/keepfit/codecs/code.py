@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pickle import PicklingError
 from typing import Any
 
 import numpy as np
@@ -23,8 +24,19 @@ def _cloudpickle() -> Any:
 
 
 def to_node(obj: Any) -> Node:
-    """The node that holds the code of `obj`."""
-    return Node("code", array=np.frombuffer(_cloudpickle().dumps(obj), "u1"))
+    """The node that holds the code of `obj`.
+
+    Raises
+    ------
+    UnsupportedError
+        If cloudpickle is not installed, or has no code for it.
+    """
+    cloudpickle = _cloudpickle()
+    try:
+        data = cloudpickle.dumps(obj)
+    except (TypeError, PicklingError) as error:
+        raise UnsupportedError(f"an object of the class {type(obj).__qualname__} cannot be kept: {error}") from error
+    return Node("code", array=np.frombuffer(data, "u1"))
 
 
 class _Code(Codec):

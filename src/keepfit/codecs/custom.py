@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copyreg
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
+from types import GeneratorType, ModuleType
 from typing import Any
 
 from keepfit.codecs.codec import Building, CyclicCodec, Reducing, class_name
@@ -24,6 +26,9 @@ SCRIPT = "__main__."
 _ARGS, _CALL, _STATE = "__args__", "__call__", "__state__"
 
 
+_ITERATED = "keep what it gives, such as list(it), in its place"
+
+
 class CustomCodec(CyclicCodec):
     """Any object whose class says by ``__reduce_ex__`` how it is built from plain parts.
 
@@ -38,7 +43,9 @@ class CustomCodec(CyclicCodec):
     def reduce(self, obj: Any, context: Reducing) -> Node:
         cls = type(obj)
         if importable_name(cls) is None or (cls.__module__ == "__main__" and "code" in context.allow):
-            return embed(obj, context, f"an object of the class {cls.__qualname__}")
+            if isinstance(obj, GeneratorType):
+                raise UnsupportedError(f"a generator cannot be kept: {_ITERATED}")
+            return embed(obj, context, f"an object of the class {cls.__qualname__}", _advice(obj))
         try:
             parts = obj.__reduce_ex__(4)
         except TypeError as error:
@@ -109,6 +116,17 @@ class CustomCodec(CyclicCodec):
             obj.__dict__.update(state)
         for name, value in (slots or {}).items():
             setattr(obj, name, value)
+
+
+def _advice(obj: Any) -> str:
+    """What to do about an object whose class cannot be found by its name."""
+    if isinstance(obj, ModuleType):
+        return f"Keep the name {obj.__name__!r} in its place and import it where it is used"
+    if type(obj).__module__ not in sys.builtin_module_names:
+        return "Define the class at the top of a module that can be imported"
+    if isinstance(obj, Iterator):
+        return _ITERATED.capitalize()
+    return "Its class is Python's own: keep what it is made of in its place"
 
 
 def _put_state(node: Node, state: Any) -> None:

@@ -112,12 +112,12 @@ def importable_name(obj: Any) -> str | None:
     return f"{module}.{name}" if found is obj else None
 
 
-def embed(obj: Any, context: Reducing, what: str) -> Node:
+def embed(obj: Any, context: Reducing, what: str, advice: str) -> Node:
     """A node that holds code, for a caller who allows it; otherwise the error that says what to do."""
     if "code" not in context.allow:
         raise UnsupportedError(
             f"{what} cannot be kept as data, because it can only be found by running code. "
-            "Define it at the top of a module that can be imported, or pass allow={'code'} to dump and to load"
+            f"{advice}, or pass allow={{'code'}} to dump and to load"
         )
     from keepfit.codecs.code import to_node
 
@@ -131,7 +131,8 @@ class _Named(Codec):
     def reduce(self, obj: Any, context: Reducing) -> Node:
         name = _known_name(self._kind, obj) or importable_name(obj)
         if name is None or (name.startswith("__main__.") and "code" in context.allow):
-            return embed(obj, context, f"{getattr(obj, '__qualname__', repr(obj))!s}")
+            what = f"{getattr(obj, '__qualname__', repr(obj))!s}"
+            return embed(obj, context, what, "Define it at the top of a module that can be imported")
         return Node(self._kind, {"name": name})
 
     def build(self, node: Node, context: Building) -> Any:
