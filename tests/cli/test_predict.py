@@ -225,6 +225,8 @@ def test_explain_columns_of_a_search_names_what_it_left_out_and_what_it_predicts
         ("heads.csv", b"a,b\n", "no rows"),
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV"),
         ("semicolons.csv", b"a;b\n1,5;2\n", "has semicolons between its columns; save it with commas"),
+        ("twice.csv", b"age,age,city\n" + b"1,2,x\n" * 5000, "has two columns named 'age'; give each its own name"),
+        ("twice.csv.gz", gzip.compress(b"\na,b,a.1,a\n1,2,3,4\n", mtime=0), "has two columns named 'a'"),
         ("latin.csv", b"a,b\n\xe9,1\n", "not UTF-8 text; save it as UTF-8"),
         ("cut.csv.gz", gzip.compress(b"a,b\n1,2\n" * 99, mtime=0)[:-9], "cannot be read as CSV"),
         ("flipped.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:12] + b"\xff" * 9, "cannot be read as CSV"),

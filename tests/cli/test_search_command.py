@@ -183,3 +183,20 @@ def test_a_search_in_which_every_fit_fails_ends_with_one_line(run, csv):
     assert last.startswith("keepfit: no model could be fitted: ")
     assert "The 'C' parameter of LogisticRegression must be" in last
     assert last.endswith("keepfit status state.db --failures shows more")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "ndjson.gz"])
+def test_json_lines_are_searched_as_the_same_rows_of_csv(searched, run, iris, ending):
+    iris.to_json(f"iris.{ending}", orient="records", lines=True, double_precision=15)
+    again = run("search", f"iris.{ending}", "--target", "species", "--json", *QUICK)
+    assert again.exit_code == 0, again.stderr
+    again = json.loads(again.stdout)
+    assert (again["computed"], again["reused"]) == (0, 21)
+    assert again["models"] == searched["models"]
+
+
+def test_json_lines_without_rows_are_refused(run, tmp_path):
+    (tmp_path / "none.jsonl").write_text("")
+    result = run("search", "none.jsonl", "--target", "y")
+    assert result.exit_code == 1
+    assert "none.jsonl has no rows" in result.stderr

@@ -7,6 +7,7 @@ import datetime
 import numpy as np
 import pytest
 
+from keepfit.cli.chunks import Table
 from keepfit.cli.frames import as_kind, kind_of, read
 from keepfit.cli.grids import DEFAULTS, READY, ready, with_own_grids
 from keepfit.cli.pipelines import preparation, prepare, task_of
@@ -147,6 +148,7 @@ def test_a_target_that_will_not_do_is_refused_with_the_reason(change, message):
         ("binary.csv", b"\x93NUMPY\xff\xfe\x00", "cannot be read as CSV"),
         ("semicolons.csv", b"a;b\n1,5;2\n", "has semicolons between its columns; save it with commas"),
         ("tabs.csv", b"a\tb\n1\t2\n", "has tabs"),
+        ("twice.csv", b'age,"age",city\n1,2,x\n', "has two columns named 'age'; give each its own name"),
         ("latin.csv", b"a,b\n\xe9,1\n", "not UTF-8 text; save it as UTF-8"),
         ("book.xlsx", b"PK\x03\x04", "is a spreadsheet"),
         ("text.parquet", b"a,b\n1,2\n", "cannot be read as Parquet"),
@@ -158,6 +160,13 @@ def test_a_file_that_is_no_table_is_refused_with_what_it_is(tmp_path, name, cont
     (tmp_path / name).write_bytes(contents)
     with pytest.raises(KeepfitError, match=message):
         read(str(tmp_path / name))
+
+
+def test_names_that_only_look_as_if_they_stood_twice_and_columns_without_one_are_taken(tmp_path):
+    (tmp_path / "data.csv").write_text("age,age.1,,\n1,2,3,4\n")
+    assert list(read(str(tmp_path / "data.csv")))[:2] == ["age", "age.1"]
+    with Table(str(tmp_path / "data.csv"), "csv") as table:
+        assert table.columns[:2] == ["age", "age.1"]
 
 
 @pytest.mark.parametrize(("task", "name"), [(task, name) for task, table in READY.items() for name in table])

@@ -18,13 +18,13 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from keepfit.cli.frames import first_line, pandas_or_refuse, with_pyarrow
+from keepfit.cli.frames import check_names, first_line, names_in, pandas_or_refuse, read, with_pyarrow
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["FORMATS", "Table", "format_of"]
+__all__ = ["FORMATS", "Table", "format_of", "read_whole"]
 
 #: The formats of tables, each with the endings of its files.
 FORMATS = {"csv": (".csv", ".txt"), "parquet": (".parquet", ".pq"), "jsonl": (".jsonl", ".ndjson")}
@@ -46,8 +46,7 @@ def format_of(place: str, otherwise: str) -> str:
     KeepfitError
         If the ending is another.
     """
-    path = Path(place)
-    ending = (path.with_suffix("") if path.suffix.lower() in _DECOMPRESSED else path).suffix.lower()
+    ending = _ending(place)
     for name, endings in FORMATS.items():
         if ending in endings:
             return name
@@ -55,6 +54,26 @@ def format_of(place: str, otherwise: str) -> str:
         return otherwise
     hint = "; save the sheet as CSV" if ending in (".xlsx", ".xls", ".ods") else ""
     raise KeepfitError(f"{place}: tables are CSV (.csv), Parquet (.parquet) or JSON lines (.jsonl), not {ending}{hint}")
+
+
+def read_whole(place: str) -> pd.DataFrame:
+    """All of a table at once: JSON lines by the ending, and what `keepfit.cli.frames.read` reads.
+
+    Raises
+    ------
+    KeepfitError, OSError
+        As `Table` and `keepfit.cli.frames.read` have it.
+    """
+    if _ending(place) not in FORMATS["jsonl"]:
+        return read(place)
+    with Table(place, "jsonl") as table:
+        return pandas_or_refuse().concat(table.parts(), ignore_index=True)
+
+
+def _ending(place: str) -> str:
+    """The ending of a table's name, less that of its compression."""
+    path = Path(place)
+    return (path.with_suffix("") if path.suffix.lower() in _DECOMPRESSED else path).suffix.lower()
 
 
 class Table:
@@ -100,9 +119,9 @@ class Table:
             raise KeepfitError(f"{self.name} has {'column names and ' if self._form == 'csv' else ''}no rows")
         self.head = head[:HEAD_ROWS]
         self.columns = [str(column) for column in self.head.columns]
-        twice = {column for column in self.columns if self.columns.count(column) > 1}
-        if twice:
-            raise KeepfitError(f"{self.name} has two columns named {min(twice)!r}; give each its own name")
+        with self._told():
+            names = names_in(io.BytesIO(self._stream.begin)) if self._form == "csv" else self.columns
+        check_names(self.name, names)
         self.head.columns = self.columns
 
     def __enter__(self) -> Table:
@@ -173,6 +192,11 @@ class _Replayed(io.RawIOBase):
 
     def close(self) -> None:
         """Not by what reads the beginning: the table closes the file."""
+
+    @property
+    def begin(self) -> bytes:
+        """What was read before `rewind`."""
+        return bytes(self._begin)
 
     def rewind(self) -> None:
         self._is_again = True

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "as_kind",
+    "check_names",
     "close_to",
     "first_line",
     "kind_of",
     "kinds_in",
+    "names_in",
     "no_numbers",
     "pandas_or_refuse",
     "read",
@@ -65,10 +67,33 @@ def read(file: str) -> pd.DataFrame:
     frame.columns = [str(column) for column in frame.columns]
     if not len(frame):
         raise KeepfitError(f"{file} has column names and no rows")
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise KeepfitError(f"{file} has two columns named {twice[0]!r}; give each its own name")
+    check_names(file, frame.columns if _is_parquet(path) else names_in(path))
     return frame
+
+
+def names_in(csv: Any) -> list[str]:
+    """The column names in the first line of a CSV file as they are written: pandas makes ``age.1`` of a second ``age``.
+
+    Parameters
+    ----------
+    csv : PathLike or binary file object
+    """
+    frame = pandas_or_refuse().read_csv(csv, header=None, nrows=1, dtype=str, keep_default_na=False)
+    return [str(name) for name in frame.iloc[0]]
+
+
+def check_names(file: str, names: Iterable[str]) -> None:
+    """Refuse a table with two columns of one name, of which one would be used without a word.
+
+    Raises
+    ------
+    KeepfitError
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name and name in seen:  # (Columns without a name are told apart by their place.)
+            raise KeepfitError(f"{file} has two columns named {clean(name)!r}; give each its own name")
+        seen.add(name)
 
 
 def kind_of(column: pd.Series) -> str:

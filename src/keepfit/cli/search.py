@@ -50,17 +50,17 @@ Stopped at any moment, by Ctrl-C or worse, the same command goes on where it was
 def command(data: str, target: str, store: str, cv: int, as_json: bool, **options: Any) -> None:
     """Search for the best model of each type.
 
-    DATA is a CSV or Parquet file. Numbers are scaled, text becomes one-hot columns, missing values are filled. Every
-    finished fit and the best model of each type are kept in the store.
+    DATA is a CSV, Parquet (.parquet) or JSON lines (.jsonl) file. Numbers are scaled, text becomes one-hot columns,
+    missing values are filled. Every finished fit and the best model of each type are kept in the store.
     """
-    from keepfit.cli.frames import read
+    from keepfit.cli.chunks import read_whole
     from keepfit.cli.grids import ready, with_own_grids
     from keepfit.cli.pipelines import prepare
     from keepfit.cli.scoring import check_fits, check_known
     from keepfit.store import Store
 
     check_known(options["scoring"])
-    frame = read(data)
+    frame = read_whole(data)
     prepared = prepare(frame, target, options["task"])
     check_fits(options["scoring"], prepared.y, prepared.task)
     _check_splits(prepared, cv)
