@@ -367,3 +367,11 @@ def test_convert_names_the_sources_that_would_become_one_file(run, model, tmp_pa
     assert result.exit_code == 2
     assert "rf.joblib and rf.pkl would both become out/rf.safetensors" in " ".join(result.stderr.split())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["Mine", "nowhere.Mine", "json.Mine", "__main__.Mine"])
+def test_a_trusted_name_that_leads_nowhere_is_a_usage_error_said_once(run, csv, store, name):
+    for words in (["verify", "state.db"], ["predict", "state.db#lr", csv], ["convert", csv, "new"]):
+        result = run(*words, "--trusted", name)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.count(f"{name!r} cannot be imported here; write it with its module") == 1

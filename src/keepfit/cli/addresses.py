@@ -10,12 +10,22 @@ from typing import TYPE_CHECKING, Any
 
 from click import BadParameter, UsageError
 
-from keepfit.errors import FormatError, StoreError
+from keepfit.errors import FormatError, StoreError, UnsupportedError
 
 if TYPE_CHECKING:
     from keepfit.store import Store
 
-__all__ = ["Address", "check_database", "check_ending", "is_store", "look_here_for", "no_models", "open_store", "parse"]
+__all__ = [
+    "Address",
+    "check_database",
+    "check_ending",
+    "check_trusted",
+    "is_store",
+    "look_here_for",
+    "no_models",
+    "open_store",
+    "parse",
+]
 
 
 @dataclass(frozen=True)
@@ -71,7 +81,7 @@ class Address:
         from keepfit.facts import metadata_of
         from keepfit.persistence import build
 
-        look_here_for(trusted)
+        check_trusted(trusted)
         if self.name is not None:
             with open_store(self.place) as store:
                 graph, facts = store.graph(self.name, version=self.version)
@@ -96,6 +106,30 @@ def look_here_for(trusted: Collection[str]) -> None:
     """Let names in ``--trusted`` be found in the current folder too, as Python finds them for a script there."""
     if trusted and os.getcwd() not in sys.path:
         sys.path.append(os.getcwd())
+
+
+def check_trusted(trusted: Collection[str]) -> None:
+    """Import the names in ``--trusted``, from the current folder too.
+
+    Raises
+    ------
+    click.BadParameter
+        If one leads to nothing: said once, whatever the number of models.
+    """
+    if not trusted:
+        return
+    from keepfit.codecs.custom import trusted_names
+
+    look_here_for(trusted)
+    for name in trusted:
+        try:
+            trusted_names([name])
+        except UnsupportedError:
+            raise BadParameter(
+                f"{name!r} cannot be imported here; write it with its module, as in mine.Own, and run this where the "
+                "module is installed or in its folder",
+                param_hint="--trusted",
+            ) from None
 
 
 def check_ending(file: str, *, hint: str) -> None:

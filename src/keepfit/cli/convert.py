@@ -38,10 +38,10 @@ def command(
     DST is a file, or for several sources a folder, where each gets its name with the ending .safetensors. A file that
     is there is replaced as a whole or not at all; a source never is.
     """
-    from keepfit.cli.addresses import check_ending, look_here_for
+    from keepfit.cli.addresses import check_ending, check_trusted
     from keepfit.conversion import convert
 
-    look_here_for(trusted)
+    check_trusted(trusted)
     folder = Path(target) if len(sources) > 1 or Path(target).is_dir() else None
     if folder is None:
         check_ending(target, hint="DST")

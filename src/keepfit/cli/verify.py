@@ -48,9 +48,9 @@ def command(context: click.Context, models: tuple[str, ...], trusted: tuple[str,
 
     For a whole store, all versions of all models and the database itself are checked; in a folder, all keepfit files.
     """
-    from keepfit.cli.addresses import look_here_for, parse
+    from keepfit.cli.addresses import check_trusted, parse
 
-    look_here_for(trusted)
+    check_trusted(trusted)
     findings = []
     for model in models:
         for finding in _check(parse(model), trusted):
