@@ -6,7 +6,6 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -90,18 +89,20 @@ class _ModelCheck(Check):
 def _check_trees(state: State, context: Building) -> None:
     """Raise unless the trees of a model, of which all else has been checked, are trees."""
     iterations = state["_predictors"]
-    outputs = list(zip(*iterations, strict=True))  # the trees of one output mostly lie in one array
-    columns: list[list[Any]] = []
-    for trees in outputs:
+    if not iterations:
+        refuse("histogram boosting has trees")
+    n_features = np.array([state["n_features_in_"]] * len(iterations), np.int64)
+    seen: set[int] = set()
+    for trees in zip(*iterations, strict=True):
         if any(class_name(cls) != _PREDICTOR for cls in set(map(type, trees))):
             refuse("histogram boosting is made of its own trees")
-        columns.append(list(map(_nodes, trees)))
-    each = set(map(id, chain.from_iterable(columns)))
-    if not each or len(each) < len(outputs) * len(iterations):
-        refuse("each tree has nodes of its own")  # a small file could name large ones for any number of trees
-    n_features = np.array([state["n_features_in_"]] * len(iterations), np.int64)
-    for trees, nodes in zip(outputs, columns, strict=True):
-        whole = whole_of(nodes, context)
+        nodes = list(map(_nodes, trees))
+        whole = whole_of(nodes, context)  # the trees of one output mostly lie in one array
+        arrays = nodes if whole is None else [whole.array]
+        before = len(seen)
+        seen.update(map(id, arrays))
+        if len(seen) < before + len(arrays):
+            refuse("each tree has nodes of its own")  # a small file could name large ones for any number of trees
         if whole is not None:
             _check_nodes(trees, whole.array, whole.lengths, n_features, state)
             continue

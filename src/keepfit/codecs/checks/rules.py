@@ -211,7 +211,7 @@ class Check:
         missing = next((name for name, needed, _, _ in self._rules if needed and name not in first), "")
         own = [rule for rule in rules if rule[0] in columns and not _hold_alike(rule[3], columns[rule[0]], context)]
         common: Dims = {}
-        self._test([rule for rule in rules if rule not in own], first, common)
+        self._test([rule for rule in rules if rule not in own] if own else rules, first, common)
         counts = [
             name for name in _COUNTS & first.keys() if not all(map(_is_plain_count, columns.get(name, (first[name],))))
         ]
