@@ -26,6 +26,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import keepfit
 from keepfit.cli.chunks import Table
+from keepfit.cli.frames import MARKS
 
 pandas = pytest.importorskip("pandas")
 
@@ -323,3 +324,63 @@ def test_categories_of_pandas_are_known_in_every_part_whatever_the_part_has(run)
     ordered.to_csv("data.csv", index=False)  # parts of one colour each
     predicted = read_text(run("predict", "model.safetensors", "data.csv"))["prediction"]
     assert predicted.tolist() == model.predict(ordered).tolist()
+
+
+def test_the_marks_of_missing_values_are_those_of_pandas():
+    words = [*MARKS, "missing", "-", "NAN", "none", "NoNe", "?"]
+    read = pandas.read_csv(io.StringIO("a,b\n" + "".join(f'"{word}",1\n' for word in words)))
+    assert read["a"].isna().tolist() == [word in MARKS for word in words]
+
+
+@pytest.fixture
+def cities(run):
+    """A model that knows three cities, one of them by the letters that elsewhere stand for nothing."""
+    X = pandas.DataFrame({"age": [1.0, 2.0, 3.0] * 4, "city": ["NA", "Oslo", "Rome"] * 4})
+    steps = ColumnTransformer([("city", OneHotEncoder(), ["city"])], remainder="passthrough")
+    model = make_pipeline(steps, LogisticRegression(max_iter=500)).fit(X, X["city"])
+    keepfit.dump(model, "model.safetensors")
+    return model
+
+
+def test_a_category_that_looks_like_a_missing_value_is_one(run, cities):
+    Path("data.csv").write_text("age,city\n1,NA\n2,Oslo\n1,NA\n")
+    assert run("predict", "model.safetensors", "data.csv").stdout.split() == ["prediction", "NA", "Oslo", "NA"]
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("Paris", "in 'city', 'Paris' in row 5,001 is no category that the model knows"),
+        ("n/a", "in 'city', 'n/a', which counts as missing, in row 5,001 is no category that the model knows"),
+        ("", "in 'city', '', which counts as missing, in row 5,001 is no category that the model knows"),
+    ],
+)
+def test_an_unknown_category_is_told_with_its_column_row_and_text(run, cities, written, words):
+    Path("data.csv").write_text("age,city\n" + "1,Rome\n" * 5000 + f"1,{written}\n1,Rome\n")
+    result = run("predict", "model.safetensors", "data.csv", "-o", "out.csv")
+    assert result.exit_code == 1
+    assert words in result.stderr
+
+
+def test_an_empty_text_is_a_text_and_what_is_none_is_told_with_its_row(run):
+    texts = ["good fine nice", "bad awful", "", "NA"] * 5
+    model = make_pipeline(TfidfVectorizer(), LogisticRegression()).fit(texts, ["good", "bad", "none", "na"] * 5)
+    keepfit.dump(model, "model.safetensors")
+    Path("data.csv").write_text('review\nbad\n""\nNA\ngood\n')
+    result = run("predict", "model.safetensors", "data.csv")
+    assert result.stdout.split() == ["prediction", "bad", "none", "na", "good"], result.stderr
+    Path("data.jsonl").write_text('{"review": "bad"}\n{"review": ""}\n{"review": null}\n')
+    result = run("predict", "model.safetensors", "data.jsonl")
+    assert result.exit_code == 1
+    assert "in 'review', a missing value in row 3 is no text" in result.stderr
+
+
+def test_a_missing_value_stays_one_where_the_model_knows_such(run):
+    X = pandas.DataFrame({"city": ["Oslo", np.nan, "Rome"] * 4})
+    model = make_pipeline(OneHotEncoder(), LogisticRegression(max_iter=500)).fit(X, ["o", "missing", "r"] * 4)
+    keepfit.dump(model, "model.safetensors")
+    Path("data.csv").write_text('city\nOslo\nNA\n""\nRome\n')
+    found = run("predict", "model.safetensors", "data.csv").stdout.split()
+    assert found == ["prediction", "o", "missing", "missing", "r"]
+    Path("data.csv").write_text("city\nOslo\nNA\nParis\n")
+    assert "'Paris' in row 3 is no category" in run("predict", "model.safetensors", "data.csv").stderr

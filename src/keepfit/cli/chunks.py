@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import msgspec
 
-from keepfit.cli.frames import check_names, first_line, names_in, pandas_or_refuse, read, with_pyarrow
+from keepfit.cli.frames import MARKS, check_names, first_line, names_in, pandas_or_refuse, read, with_pyarrow
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class Table:
     head : DataFrame
         Its first rows, at most 1,024, as they are typed by themselves.
     columns : list of str
+    marks : frozenset of str
+        The texts that stand for a missing value; empty for formats that have such a value of their own.
 
     Raises
     ------
@@ -103,6 +105,7 @@ class Table:
 
     def __init__(self, place: str, form: str) -> None:
         self.name = "standard input" if place == "-" else place
+        self.marks = MARKS if form == "csv" else frozenset()
         self._form = form
         self._size_bytes = 0 if place == "-" else os.path.getsize(place)
         with contextlib.ExitStack() as stack:
@@ -136,15 +139,18 @@ class Table:
         Parameters
         ----------
         as_written : collection of str
-            The columns that text formats give as they are written. Others are typed by the values of each part.
+            The columns that CSV gives as they are written, each value as a `str`, also what else counts as missing.
+            Others are typed by the values of each part.
 
         Yields
         ------
         DataFrame of shape (n_rows, n_columns)
         """
         self._stream.rewind()
+        others = {name: MARKS for name in self.columns if name not in as_written}
+        options = {"dtype": dict.fromkeys(as_written, object), "na_values": others, "keep_default_na": False}
         with self._told():
-            for part in _READERS[self._form](self._source(), dict.fromkeys(as_written, object)):
+            for part in _READERS[self._form](self._source(), options):
                 part.columns = self.columns
                 yield part
 
@@ -248,8 +254,8 @@ def _rows_after(head: pd.DataFrame) -> int:
     return min(_ROWS_MAX, rows // 64 * 64 or max(1, rows))
 
 
-def _csv_parts(source: IO[bytes], types: dict[str, Any]) -> Iterator[pd.DataFrame]:
-    reader = pandas_or_refuse().read_csv(source, iterator=True, dtype=types, low_memory=False)
+def _csv_parts(source: IO[bytes], options: dict[str, Any]) -> Iterator[pd.DataFrame]:
+    reader = pandas_or_refuse().read_csv(source, iterator=True, low_memory=False, **options)
     rows = HEAD_ROWS
     with reader, contextlib.suppress(StopIteration):
         while True:
@@ -266,7 +272,7 @@ def _check_commas(part: pd.DataFrame) -> None:
             raise ValueError(f"it has {word} between its columns; save it with commas")
 
 
-def _jsonl_parts(source: IO[bytes], types: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def _jsonl_parts(source: IO[bytes], options: dict[str, Any]) -> Iterator[pd.DataFrame]:
     pandas = pandas_or_refuse()
     numbered = enumerate(source, start=1)
     columns: list[str] | None = None
@@ -294,7 +300,7 @@ def _record(line: bytes, number: int) -> dict[str, Any]:
         raise ValueError(f"line {number}: {error}") from None
 
 
-def _parquet_parts(source: IO[bytes], types: dict[str, Any]) -> Iterator[pd.DataFrame]:
+def _parquet_parts(source: IO[bytes], options: dict[str, Any]) -> Iterator[pd.DataFrame]:
     def batches(rows: int) -> Any:
         from pyarrow.parquet import ParquetFile
 

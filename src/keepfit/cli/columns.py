@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,10 @@ class _Column:
     is_sure : bool
         Whether the model, or its file, told it: then what is no number counts as missing, otherwise it is an error.
     as_category : bool
+    categories : tuple
+        Those that the model knows; with NaN where it knows a missing one.
+    is_text : bool
+        Whether the model reads texts there, of which an empty one is one.
     """
 
     name: str
@@ -41,6 +46,8 @@ class _Column:
     reason: str
     is_sure: bool
     as_category: bool = False
+    categories: tuple[Any, ...] = ()
+    is_text: bool = False
 
 
 @dataclass
@@ -64,6 +71,8 @@ class Matching:
     is_reordered : bool
     form : {"frame", "array", "texts"}
         What the model is given.
+    marks : frozenset of str
+        The texts of the table that stand for a missing value, but where the model knows them as text.
     """
 
     file: str
@@ -74,6 +83,7 @@ class Matching:
     target: str | None
     is_reordered: bool
     form: str
+    marks: frozenset[str]
     _strange: dict[str, list[str]] = field(default_factory=dict)
     _rows: int = 0
 
@@ -81,7 +91,7 @@ class Matching:
     def as_written(self) -> set[str]:
         """Columns of the table that are text, whatever their values look like."""
         pairs = zip(self.sources, self.columns, strict=True)
-        return {source for source, column in pairs if source is not None and column.kind in ("text", "string")}
+        return {source for source, column in pairs if source is not None and _is_written(column)}
 
     def check(self) -> None:
         """Refuse a table that lacks a column.
@@ -147,6 +157,35 @@ class Matching:
             return frame[0].tolist()
         return frame if self.form == "frame" else frame.to_numpy()
 
+    def blame(self, part: pd.DataFrame, error: str) -> str:
+        """The value that the model will not have, where its error tells only the number of a column, or not even that.
+
+        Parameters
+        ----------
+        part : DataFrame
+            The rows that were selected last.
+        error : str
+
+        Returns
+        -------
+        str
+            Empty where nothing is found that the error could mean.
+        """
+        is_unknown, is_no_text = "unknown categories" in error, "invalid document" in error
+        for column, source in zip(self.columns, self.sources, strict=True):
+            values = self._converted(part[source], column)
+            if is_unknown and column.categories:
+                wrong, what = ~values.isin(column.categories), "is no category that the model knows"
+            elif is_no_text and column.is_text:
+                wrong, what = values.isna(), "is no text"
+            else:
+                continue
+            if wrong.any():
+                place = int(wrong.to_numpy().argmax())
+                row = self._rows - len(part) + place + 1
+                return f"in {clean(source)!r}, {_shown(part[source], values, place)} in row {row:,} {what}"
+        return ""
+
     def tell_strange(self) -> None:
         """Say which values were no numbers."""
         for name, values in self._strange.items():
@@ -159,6 +198,8 @@ class Matching:
             return values
         if column.kind == "number":
             self._note_strange(values, column)
+        if self.marks and _is_written(column) and not column.is_text:
+            values = values.mask(values.isin(self.marks.difference(column.categories)))
         converted = as_kind(values, column.kind)
         return converted.astype("category") if column.as_category else converted
 
@@ -224,6 +265,7 @@ def match(model: Any, facts: Mapping[str, str], metadata: Mapping[str, Any], dat
         left_out=left_out,
         target=target,
         is_reordered=[name for name in there if name in sources] != [name for name in sources if name is not None],
+        marks=data.marks,
         form="texts" if layout.kind == "texts" else "frame" if layout.is_named else "array",
     )
 
@@ -233,7 +275,8 @@ def _column(takes: Column, noted: str | None, head: pd.Series | None) -> _Column
         return _Column(takes.name, noted, "the search that fitted it", True)
     if takes.is_text or takes.categories:
         kind = "string" if takes.is_text or takes.datatype == "BYTES" else "number"
-        return _Column(takes.name, kind, "the model", True, takes.as_category)
+        known = (*takes.categories, math.nan) if takes.has_missing else takes.categories
+        return _Column(takes.name, kind, "the model", True, takes.as_category, known, takes.is_text)
     if takes.datatype == "BYTES":
         return _Column(takes.name, "string", "the model", True)
     seen = "number" if head is None else kind_of(head)
@@ -241,6 +284,19 @@ def _column(takes: Column, noted: str | None, head: pd.Series | None) -> _Column
         seen = "number"
     kind = {"number": "number", "nothing": "number", "text": "string"}.get(seen, "as it is")
     return _Column(takes.name, kind, "the first rows", False)
+
+
+def _shown(written: pd.Series, values: pd.Series, place: int) -> str:
+    """A value of a table in words, and whether it was taken as missing."""
+    value, is_missing = written.iloc[place], bool(values.isna().iloc[place])
+    if isinstance(value, str):
+        return clean(repr(value), 60) + (", which counts as missing," if is_missing else "")
+    return "a missing value" if is_missing else clean(value, 60)
+
+
+def _is_written(column: _Column) -> bool:
+    """Whether a column holds text, whatever its values look like."""
+    return column.kind in ("text", "string")
 
 
 def _these(names: list[str]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "MARKS",
     "as_kind",
     "check_names",
     "close_to",
@@ -31,6 +32,12 @@ __all__ = [
 
 #: Marks that stand for a missing value in a column that otherwise holds numbers.
 _MISSING = frozenset({"", "?", "-", ".", "n/a", "na", "nan", "null", "none", "missing", "unknown"})
+
+#: The texts in CSV that count as a missing value, as pandas has it by default and documents for `read_csv`.
+MARKS = frozenset(
+    {"", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"}
+    | {"NULL", "NaN", "None", "n/a", "nan", "null"}
+)
 
 #: The spellings that make a column of truth values of CSV.
 _TRUTH = {word: word.lower() == "true" for word in ("true", "True", "TRUE", "false", "False", "FALSE")}

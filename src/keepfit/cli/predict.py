@@ -154,7 +154,8 @@ def _outputs(
             try:
                 outputs = act(X)
             except (ValueError, TypeError) as error:
-                raise KeepfitError(f"{address} cannot predict for {table.name}: {error}") from error
+                why = matching.blame(part, str(error)) or error
+                raise KeepfitError(f"{address} cannot predict for {table.name}: {why}") from error
             yield part, outputs
             advance(len(part))
 
