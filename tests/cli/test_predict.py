@@ -20,7 +20,7 @@ from sklearn.compose import ColumnTransformer
 from sklearn.datasets import make_classification
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -223,7 +223,6 @@ def test_explain_columns_of_a_search_names_what_it_left_out_and_what_it_predicts
     ("name", "contents", "message"),
     [
         ("empty.csv", b"", "is empty"),
-        ("heads.csv", b"a,b\n", "no rows"),
         ("ragged.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as CSV"),
         ("semicolons.csv", b"a;b\n1,5;2\n", "has semicolons between its columns; save it with commas"),
         ("twice.csv", b"age,age,city\n" + b"1,2,x\n" * 5000, "has two columns named 'age'; give each its own name"),
@@ -384,3 +383,40 @@ def test_a_missing_value_stays_one_where_the_model_knows_such(run):
     assert found == ["prediction", "o", "missing", "missing", "r"]
     Path("data.csv").write_text("city\nOslo\nNA\nParis\n")
     assert "'Paris' in row 3 is no category" in run("predict", "model.safetensors", "data.csv").stderr
+
+
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet"])
+def test_a_table_without_rows_gives_a_result_without_rows(run, mixed, mixed_model, form):
+    keepfit.dump(mixed_model, "model.safetensors")
+    data = write(mixed[0].iloc[:0], form)
+    for words, columns in (([], ["prediction"]), (["--proba"], ["probability_0", "probability_1"])):
+        result = run("predict", "model.safetensors", data, *words)
+        assert (result.exit_code, result.stdout) == (0, ",".join(columns) + "\n")
+        assert result.stderr.endswith(f"{data} has column names and no rows\n")
+    if form != "csv.gz":
+        assert run("predict", "model.safetensors", data, "-o", f"out.{form}").exit_code == 0
+        assert list(read(f"out.{form}")) == ["prediction"]
+        assert not len(read(f"out.{form}"))
+
+
+def test_a_table_without_rows_needs_the_columns_too(run, mixed_model):
+    keepfit.dump(mixed_model, "model.safetensors")
+    Path("data.csv").write_text("amount,answer\n")
+    result = run("predict", "model.safetensors", "data.csv")
+    assert result.exit_code == 1
+    assert "lacks the column 'code'" in result.stderr
+
+
+def test_several_targets_have_a_column_each_without_rows_too(run):
+    model = LinearRegression().fit(pandas.DataFrame({"a": [0.0, 1.0]}), [[0.0, 1.0], [1.0, 2.0]])
+    keepfit.dump(model, "model.safetensors")
+    Path("data.csv").write_text("a\n")
+    assert run("predict", "model.safetensors", "data.csv").stdout == "prediction_0,prediction_1\n"
+
+
+def test_one_is_not_many(run, csv, model):
+    keepfit.dump(model, "model.safetensors")
+    Path("one.csv").write_text("".join(csv.read_text().splitlines(keepends=True)[:2]))
+    assert "1 row -> out.csv" in run("predict", "model.safetensors", "one.csv", "-o", "out.csv").stderr
+    words = ("--models", "nb", "--grid", "nb.var_smoothing=1e-9", "--no-progress")
+    assert "1 candidate (nb 1), 5 splits" in run("search", csv, "--target", "species", *words).stderr

@@ -90,7 +90,7 @@ class Table:
     name : str
         What to call it in messages.
     head : DataFrame
-        Its first rows, at most 1,024, as they are typed by themselves.
+        Its first rows, at most 1,024, as they are typed by themselves; none of a table of column names alone.
     columns : list of str
     marks : frozenset of str
         The texts that stand for a missing value; empty for formats that have such a value of their own.
@@ -98,7 +98,8 @@ class Table:
     Raises
     ------
     KeepfitError
-        If it cannot be read as a table, has no rows, or two columns of one name; if pandas or pyarrow is missing.
+        If it cannot be read as a table, has neither rows nor column names, or two columns of one name; if pandas or
+        pyarrow is missing.
     OSError
         If there is no such file, or it may not be read.
     """
@@ -118,8 +119,8 @@ class Table:
     def _read_head(self) -> None:
         with self._told():
             head = next(_READERS[self._form](self._source(), {}), None)
-        if head is None or not len(head):
-            raise KeepfitError(f"{self.name} has {'column names and ' if self._form == 'csv' else ''}no rows")
+        if head is None or not len(head.columns):
+            raise KeepfitError(f"{self.name} has no rows")
         self.head = head[:HEAD_ROWS]
         self.columns = [str(column) for column in self.head.columns]
         with self._told():
@@ -249,7 +250,7 @@ def _decompressed(file: IO[bytes], place: str) -> Any:
 
 def _rows_after(head: pd.DataFrame) -> int:
     """How many rows the parts after the first one have."""
-    row_bytes = int(head.memory_usage(deep=True).sum()) / len(head)
+    row_bytes = int(head.memory_usage(deep=True).sum()) / max(1, len(head))
     rows = int(_CHUNK_BYTES / max(1.0, row_bytes))
     return min(_ROWS_MAX, rows // 64 * 64 or max(1, rows))
 
@@ -301,16 +302,20 @@ def _record(line: bytes, number: int) -> dict[str, Any]:
 
 
 def _parquet_parts(source: IO[bytes], options: dict[str, Any]) -> Iterator[pd.DataFrame]:
-    def batches(rows: int) -> Any:
+    def opened() -> Any:
         from pyarrow.parquet import ParquetFile
 
         source.seek(0)
-        return ParquetFile(source).iter_batches(batch_size=rows)
+        return ParquetFile(source)
+
+    def batches(rows: int) -> Any:
+        return opened().iter_batches(batch_size=rows)
 
     for head in with_pyarrow(lambda: batches(HEAD_ROWS)):
         rows = _rows_after(head.to_pandas())
         break
     else:
+        yield opened().schema_arrow.empty_table().to_pandas()
         return
     for batch in batches(rows):
         yield batch.to_pandas()

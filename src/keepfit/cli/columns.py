@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from keepfit.cli.frames import as_kind, close_to, kind_of, kinds_in, no_numbers
-from keepfit.cli.screen import clean, say, table
+from keepfit.cli.screen import clean, counted, say, table
 from keepfit.errors import KeepfitError
 from keepfit.serve.columns import Column, layout_of
 
@@ -103,9 +103,9 @@ class Matching:
         missing = [column.name for column, source in zip(self.columns, self.sources, strict=True) if source is None]
         if self.form != "frame" and (missing or self.ignored):
             count = len(self.sources) - len(missing) + len(self.ignored)
-            takes = f"was fitted on {len(self.columns)}, without names; give it those columns in that order"
+            takes = f"was fitted on {len(self.columns)}, without names; give it those in that order"
             takes = takes if self.form == "array" else "reads one column of texts; give it that column"
-            raise KeepfitError(f"{self.file} has {count} columns and the model {takes}")
+            raise KeepfitError(f"{self.file} has {counted(count, 'column')} and the model {takes}")
         if not missing:
             return
         hint = f"; {close_to(missing[0], self.ignored)}" if len(missing) == 1 and self.ignored else ""

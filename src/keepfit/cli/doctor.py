@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from keepfit.cli.screen import clean, size, write_json
+from keepfit.cli.screen import clean, counted, size, write_json
 from keepfit.errors import KeepfitError
 
 __all__ = ["command"]
@@ -176,16 +176,16 @@ def _store(place: str) -> Iterator[_Finding]:
         yield _Finding(part, "FAIL", "store", str(error))
         return
     stored = f", {size(path.stat().st_size)}" if path.is_file() else ""
-    yield _Finding(part, "ok", "models", f"{len(models):,}, in {sum(models.values()):,} versions{stored}")
+    yield _Finding(part, "ok", "models", f"{len(models):,}, in {counted(sum(models.values()), 'version')}{stored}")
     fits = sum(one.computed for one in searches)
-    yield _Finding(part, "ok", "searches", f"{len(searches):,}, with {fits:,} fits computed")
+    yield _Finding(part, "ok", "searches", f"{len(searches):,}, with {counted(fits, 'fit')} computed")
     failing = sum(one.failed > 0 for one in searches)  # searches share failures, as they share other work
     if failing:
         yield _Finding(
             part,
             "note",
             "failed fits",
-            f"in {failing:,} of {len(searches):,} searches; keepfit status {place} --failures",
+            f"in {failing:,} of {len(searches):,}; keepfit status {place} --failures",
         )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepfit.cli.screen import clean, in_words, write_json
+from keepfit.cli.screen import clean, counted, in_words, write_json
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
@@ -178,4 +178,6 @@ def _row(name: str, outcome: Report | KeepfitError | OSError) -> dict[str, objec
 
 def _summary(outcomes: dict[str, Report | KeepfitError | OSError]) -> str:
     counts = Counter(map(_word, outcomes.values()))
-    return f"{len(outcomes):,} files: {', '.join(f'{count:,} {word}' for word, count in sorted(counts.items()))}"
+    return (
+        f"{counted(len(outcomes), 'file')}: {', '.join(f'{count:,} {word}' for word, count in sorted(counts.items()))}"
+    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from keepfit.cli.screen import TRUSTED, say
+from keepfit.cli.screen import TRUSTED, counted, say
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def command(
         if explain_columns or output != "-":
             say(f"keepfit: stopped by Ctrl-C; nothing was written{'' if output == '-' else f' to {output}'}")
         else:
-            say(f"keepfit: stopped by Ctrl-C; {written.rows:,} rows were written")
+            say(f"keepfit: stopped by Ctrl-C; {counted(written.rows, 'row')} written")
         raise
 
 
@@ -111,12 +111,16 @@ def _predict(
                     comparison.add(outputs, part[matching.target])
                 yield _frame(loaded, outputs, method)
                 written.rows += len(part)
+            if not written.rows:
+                yield _heading(loaded, facts, method)
 
         write(predictions(), output, output_form)
     matching.tell_strange()
     if output != "-":
-        say(f"{written.rows:,} rows -> {output}")
-    if comparison is not None:
+        say(f"{counted(written.rows, 'row')} -> {output}")
+    if not written.rows:
+        say(f"{table.name} has column names and no rows")
+    elif comparison is not None:
         say(f"{table.name} has {matching.target!r} too: {comparison.text()}")
     elif matching.target is not None:
         say(f"{table.name} has {matching.target!r} too, which is what the model predicts; it was not used")
@@ -150,6 +154,8 @@ def _outputs(
     """Each part of a table, and what the model's method gives for it."""
     with _progress(table) as advance:
         for part in table.parts(matching.as_written):
+            if not len(part):  # of a table of column names alone
+                continue
             X = matching.select(part)
             try:
                 outputs = act(X)
@@ -196,3 +202,13 @@ def _frame(model: Any, outputs: Any, method: str) -> pd.DataFrame:
     if values.ndim == 1:
         return pandas.DataFrame({"prediction": values})
     return pandas.DataFrame(values, columns=[f"prediction_{column}" for column in range(values.shape[1])])
+
+
+def _heading(model: Any, facts: Mapping[str, str], method: str) -> pd.DataFrame:
+    """The predictions for no rows: their columns."""
+    import numpy as np
+
+    from keepfit.serve.signature import signature_of
+
+    shape = next(field.shape for field in signature_of(model, facts).outputs if field.name == method)
+    return _frame(model, np.empty([max(0, size) for size in shape]), method)

@@ -12,7 +12,19 @@ import click
 
 from keepfit.errors import UntrustedError
 
-__all__ = ["TRUSTED", "clean", "duration", "in_words", "number", "say", "size", "table", "when", "write_json"]
+__all__ = [
+    "TRUSTED",
+    "clean",
+    "counted",
+    "duration",
+    "in_words",
+    "number",
+    "say",
+    "size",
+    "table",
+    "when",
+    "write_json",
+]
 
 _WIDE = 60
 
@@ -69,6 +81,11 @@ def write_json(value: Any) -> None:
 def number(value: float | None) -> str:
     """A score in five digits."""
     return "-" if value is None or math.isnan(value) else f"{value:.5g}"
+
+
+def counted(count: int, noun: str) -> str:
+    """So many of something: ``1 row``, ``1,000 rows``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def size(size_bytes: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keepfit.cli.screen import number, say, table, write_json
+from keepfit.cli.screen import counted, number, say, table, write_json
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ def _check_splits(prepared: Prepared, cv: int) -> None:
         if most < cv:
             raise KeepfitError(f"no class has {cv} rows, so there can be no {cv} splits; use --cv {max(2, most)}")
     elif rows < 2 * cv:
-        raise KeepfitError(f"{rows} rows are too few for {cv} splits")
+        raise KeepfitError(
+            f"{counted(rows, 'row')} will not do for {cv} splits; give at least {2 * cv}, or a smaller --cv"
+        )
 
 
 def _search(prepared: Prepared, models: Any, cv: int, options: dict[str, Any], store: Store) -> ModelSearchCV:
@@ -124,7 +126,8 @@ def _search(prepared: Prepared, models: Any, cv: int, options: dict[str, Any], s
 def _tell_plan(data: str, search: ModelSearchCV, prepared: Prepared, cv: int) -> None:
     from sklearn.model_selection import ParameterGrid
 
-    say(f"{data}: {len(prepared.X):,} rows, {prepared.X.shape[1]} columns to predict {prepared.y.name!r} from")
+    rows, columns = counted(len(prepared.X), "row"), counted(prepared.X.shape[1], "column")
+    say(f"{data}: {rows}, {columns} to predict {prepared.y.name!r} from")
     for name, why in prepared.left_out.items():
         say(f"  left out {name!r}: {why}")
     other = "regression" if prepared.task == "classification" else "classification"
@@ -132,7 +135,7 @@ def _tell_plan(data: str, search: ModelSearchCV, prepared: Prepared, cv: int) ->
     counts = {name: len(ParameterGrid(grid)) for name, (_, grid) in search.models.items()}
     listed = ", ".join(f"{name} {count}" for name, count in counts.items())
     total = sum(counts.values())
-    say(f"{total} candidates ({listed}), {cv} splits each: {total * cv:,} fits, judged by {search.scoring}")
+    say(f"{counted(total, 'candidate')} ({listed}), {cv} splits each: {total * cv:,} fits, judged by {search.scoring}")
 
 
 def _tell_replaced(search: ModelSearchCV, store: Store, place: str) -> None:
@@ -157,7 +160,7 @@ def _fit(search: ModelSearchCV, prepared: Prepared, store: Store, place: str, be
             search.fit(prepared.X, prepared.y.to_numpy())
     except (KeyboardInterrupt, SystemExit):
         done = sum(one.reused + one.computed for one in store.work.searches() if one.id > before)
-        say(f"stopped; {done:,} fits are kept in {place}; run the same command again to go on")
+        say(f"stopped; {counted(done, 'fit')} kept in {place}; run the same command again to go on")
         raise
     except (ValueError, NotFittedError) as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[-1].rstrip(".")
@@ -198,7 +201,7 @@ def _result(search: ModelSearchCV, store: Store, before: int) -> dict[str, Any]:
 
 
 def _tell_result(result: dict[str, Any], store: str) -> None:
-    say(f"{result['computed']:,} fits computed, {result['reused']:,} reused, {result['failed']:,} failed")
+    say(f"{counted(result['computed'], 'fit')} computed, {result['reused']:,} reused, {result['failed']:,} failed")
     ranked = sorted(result["models"].items(), key=lambda item: -item[1]["score"])
     rows = [
         (name, number(one["score"]), number(one["std"]), _params(one["params"]), _place(name, one["version"]))

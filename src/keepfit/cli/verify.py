@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keepfit.cli.screen import TRUSTED, clean, in_words, write_json
+from keepfit.cli.screen import TRUSTED, clean, counted, in_words, write_json
 from keepfit.errors import KeepfitError
 
 if TYPE_CHECKING:
@@ -111,4 +111,4 @@ def _check_model(address: Address, trusted: tuple[str, ...]) -> _Finding:
     if changed:
         return _Finding(str(address), False, f"{', '.join(changed)} no longer gives what it gave for the sample")
     replayed = f", the sample replayed by {', '.join(result.methods)}" if result.methods else ""
-    return _Finding(str(address), True, f"{result.arrays:,} arrays{replayed}")
+    return _Finding(str(address), True, f"{counted(result.arrays, 'array')}{replayed}")
