@@ -185,7 +185,7 @@ def _store(place: str) -> Iterator[_Finding]:
             part,
             "note",
             "failed fits",
-            f"in {failing:,} of {len(searches):,}; keepfit status {place} --failures",
+            f"in {failing:,} of all searches; keepfit status {place} --failures",
         )
 
 
