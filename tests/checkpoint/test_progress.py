@@ -94,6 +94,25 @@ def test_lines_come_now_and_then(capsys) -> None:
     ]
 
 
+def test_the_start_of_workers_is_no_part_of_the_time_that_is_left() -> None:
+    counts = Counts("a search", total=400, computed=2, startup_s=9.0)
+    assert counts.rate_text(9.5) == "4 a second"  # too early to tell how long it takes
+    counts.computed = 8
+    assert counts.rate_text(11.0) == "4 a second, 1 min 38 s left"
+
+
+def test_how_long_workers_took_to_start_is_told_by_their_first_result(store, iris) -> None:
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
+    with keepfit.checkpoint(store, progress=False) as run:
+        for n_jobs in (1, 2):
+            GridSearchCV(TREE, {"max_depth": [n_jobs]}, cv=3, n_jobs=n_jobs).fit(*iris)
+    here, by_workers = (counts.startup_s for _, counts in run._searches)
+    assert 0 <= here < by_workers
+    assert by_workers > 0.2  # an interpreter that imports scikit-learn
+
+
 def test_durations_are_for_people() -> None:
     assert [duration_text(s) for s in (0.123, 5, 59, 61, 3600 * 5 + 125)] == [
         "0.12 s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -78,6 +79,7 @@ class _Call:
         self._search_id = 0
         self._planner: Planner | None = None
         self._unkept: list[bytes] = []
+        self._begun_s = 0.0
         self._splits: dict[int, int] = {}  # numbers in the order of all tasks, whichever of them are computed
         for arguments in self._arguments:
             self._splits.setdefault(id(arguments.get("test")), len(self._splits))
@@ -148,6 +150,7 @@ class _Call:
         self._search_id = work.begin(SearchRecord(self._kind, self._label, parts, len(self._tasks), fit_count))
         self._reuse(results)
         counts.fits = planned.fit_count
+        self._begun_s = time.monotonic()
         self._journal.begins(self._search_id, counts)
 
     def _reuse(self, results: Mapping[int, Any]) -> None:
@@ -231,6 +234,10 @@ class _Call:
         return self._candidates[key]
 
     def _committed(self, records: Sequence[FinishedTask], passed: int) -> None:
+        if records and self._counts.computed == 0:
+            first_s = max(record.duration_s for record in records)
+            # Where no duration is known all of the time is taken for work.
+            self._counts.startup_s = max(0.0, time.monotonic() - self._begun_s - first_s) if first_s else 0.0
         self._counts.computed += len(records) + passed
         self._counts.kept += len(records)
         if self._unkept:  # others would wait for them

@@ -12,11 +12,14 @@ __all__ = ["Bar", "Counts", "Lines", "Progress", "duration_text", "progress_for"
 
 _LINE_PERIOD_S = 10.0
 
+#: How long tasks must have been at work before the time left is told.
+_LEAST_S = 1.0
+
 
 @dataclass
 class Counts:
     """How far a search is. `failed` is of reused and computed tasks, `score` the best of a single task so far, `fits`
-    how many fits what is computed takes.
+    how many fits what is computed takes, `startup_s` the time before the first of them began: that of starting workers.
     """
 
     label: str
@@ -27,6 +30,7 @@ class Counts:
     kept: int = 0
     score: float | None = None
     fits: int = 0
+    startup_s: float = 0.0
 
     @property
     def done(self) -> int:
@@ -38,13 +42,15 @@ class Counts:
             self.score = score
 
     def rate_text(self, elapsed_s: float) -> str:
-        """Tasks per second and the time left, where something was computed."""
+        """Tasks per second and the time left, where something was computed; starting workers is done once."""
+        elapsed_s -= self.startup_s
         if self.computed == 0 or elapsed_s <= 0:
             return ""
         rate = self.computed / elapsed_s
         left_s = (self.total - self.done) / rate
         text = f"{rate:.3g} a second" if rate >= 1 else f"{duration_text(1 / rate)} each"
-        return f"{text}, {duration_text(left_s)} left" if self.done < self.total else text
+        tells = self.done < self.total and elapsed_s >= _LEAST_S
+        return f"{text}, {duration_text(left_s)} left" if tells else text
 
     def text(self) -> str:
         """Everything but the times."""
