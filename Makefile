@@ -10,13 +10,14 @@ BUILT_FROM := pyproject.toml setup.py src/keepfit/codecs/_tree_kernel.c
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests floor-tests sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
+.PHONY: help demo test lint tests floor-tests floor-server sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
 .PHONY: bench-search bench-predict bench-serve ecosystem tables clean
 
 help:
 	@echo "make demo              search, SIGKILL, resume, leaderboard, predict: on real data, under three minutes"
 	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
 	@echo "make floor-tests       tests on the lowest releases of all libraries that are supported; part of make test"
+	@echo "make floor-server      the tests of the server's way in on the lowest releases"
 	@echo "make long              the long rigs: kill tests at 50 moments"
 	@echo "make load-test         requests for ten minutes while workers are killed, and 100 reloads under load"
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
@@ -72,8 +73,8 @@ tests: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 sh scripts/chromium.sh --install sh scripts/postgresql.sh --install \
 		$(BIN)/python -m pytest -n 2 -q -m "not long"
 
-# The rooms that know scikit-learn, joblib and numpy from inside, and what parses what strangers send, on the lowest
-# releases of all libraries that are supported.
+# The rooms that know scikit-learn, joblib and numpy from inside, on the lowest releases of all libraries that are
+# supported. `make floor-server` runs what parses what strangers send there, too.
 FLOOR := .venv-floor
 $(FLOOR)/ready: $(BUILT_FROM) tests/floor.txt
 	@echo "installing keepfit and the lowest releases it supports into $(FLOOR) ..."
@@ -84,7 +85,11 @@ $(FLOOR)/ready: $(BUILT_FROM) tests/floor.txt
 floor-tests: $(FLOOR)/ready
 	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -n 2 -q -m "not long" tests/graph tests/artifact tests/codecs \
 		tests/checkpoint/test_searches.py tests/checkpoint/test_sharing.py tests/checkpoint/test_growing.py \
-		tests/serve/test_fast_paths.py tests/serve/test_http.py tests/serve/test_http_attacks.py
+		tests/serve/test_fast_paths.py
+
+floor-server: $(FLOOR)/ready
+	OMP_NUM_THREADS=1 $(FLOOR)/bin/python -m pytest -n 2 -q -m "not long" tests/serve/test_http.py \
+		tests/serve/test_http_attacks.py
 
 sklearn-tests: $(VENV)/test-ready
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/sklearn_suites.py

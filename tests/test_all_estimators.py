@@ -57,7 +57,13 @@ def test_every_category_is_in_a_group() -> None:
     assert {name for group in GROUPS.values() for name in group} == set(estimator_cases.CATEGORIES)
 
 
-@pytest.mark.parametrize("group", GROUPS)
+#: These take longest, and hold what others inside hold.
+LONG = ("inside classifiers", "inside regressors")
+
+
+@pytest.mark.parametrize(
+    "group", [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in GROUPS]
+)
 def test_every_estimator_comes_back_in_a_fresh_process_equal_to_the_bit(group: str, tmp_path: Path) -> None:
     found = round_trips.run(list(GROUPS[group]), tmp_path)
     problems = [

@@ -53,7 +53,13 @@ def scorers_for(estimator: Any) -> list[Any]:
     return [None, ["neg_mean_absolute_error", "r2"]]
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+#: Theirs is another library's time; the first of its kind is always run.
+LONG = ("lightgbm, sampled", "lightgbm, regression")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.long if name in LONG else ()) for name in SEARCHES]
+)
 def test_scores_are_equal_to_the_bit(name: str, tmp_path: Path) -> None:
     estimator, grid, data = SEARCHES[name]
     for number, scoring in enumerate(scorers_for(estimator)):

@@ -36,7 +36,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_changed_files_of_all_estimators_are_refused_or_do_no_harm(tmp_path: Path) -> None:
-    done = run("--cases", "10", "--findings", tmp_path)
+    done = run("--cases", "5", "--findings", tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert " 0 findings" in done.stdout
 
