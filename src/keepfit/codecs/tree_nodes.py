@@ -6,14 +6,14 @@ with records that it refuses, NumPy goes over them a dozen times.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from keepfit.errors import InvalidStateError
+from keepfit.errors import InvalidStateError, VersionError
 
 try:
     from keepfit.codecs import _tree_kernel as kernel
@@ -25,7 +25,7 @@ _KERNEL_VERSION = 2
 if getattr(kernel, "VERSION", 0) != _KERNEL_VERSION:
     kernel = None  # type: ignore[assignment]
 
-__all__ = ["NodeFields", "bunches", "check_nodes", "joined", "kernel"]
+__all__ = ["NodeFields", "bunches", "check_kinds", "check_nodes", "joined", "kernel"]
 
 _LEAF = -1  # sklearn.tree._tree.TREE_LEAF
 
@@ -51,6 +51,19 @@ class NodeFields(NamedTuple):
     feature: str
     is_leaf: str = ""
     mark: str = ""
+
+
+def check_kinds(arrays: Iterable[NDArray[Any]], dtype: np.dtype[Any]) -> None:
+    """Refuse nodes that are not the records of the running scikit-learn.
+
+    Raises
+    ------
+    VersionError
+    """
+    for found in {id(one.dtype): one.dtype for one in arrays}.values():
+        if found != dtype:
+            fields = ", ".join(found.names or ())
+            raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
 
 
 def check_nodes(

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from keepfit.codecs.codec import Building, Codec, Reducing, check_columns, check_fields, pieces_of, whole_of
 from keepfit.codecs.portions import Portions
 from keepfit.codecs.sklearn_seam import tree_class, tree_node_dtype
-from keepfit.codecs.tree_nodes import NodeFields, bunches, check_nodes, joined
-from keepfit.errors import InvalidStateError, VersionError
+from keepfit.codecs.tree_nodes import NodeFields, bunches, check_kinds, check_nodes, joined
+from keepfit.errors import InvalidStateError
 from keepfit.graph import Node
 
 __all__ = ["CODECS"]
@@ -174,11 +174,7 @@ def _check_used_once(all_nodes: list[NDArray[Any]], context: Building) -> None:
 
 
 def _check_kinds(arrays: list[NDArray[Any]]) -> None:
-    dtype = tree_node_dtype()
-    for found in {id(one.dtype): one.dtype for one in arrays}.values():
-        if found != dtype:
-            fields = ", ".join(found.names or ())
-            raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
+    check_kinds(arrays, tree_node_dtype())
     if any(one.ndim != 1 for one in arrays):
         raise InvalidStateError("the nodes of a tree are a row of records")
 

@@ -165,9 +165,8 @@ class _Evaluation:
         self._split = Split()
         self._names: tuple[str, ...] = ()  # of the steps that were fitted last by a pipeline itself
         self._fit_s = 0.0  # of this task: its share of what is shared, without what it spent making that
-        self._waited_s: defaultdict[int, float] = defaultdict(
-            float
-        )  # work of each kind that is held until there is a check
+        #: Work of each kind that is held until there is a check.
+        self._waited_s: defaultdict[int, float] = defaultdict(float)
 
     def results(self) -> Iterator[Arrival]:
         trust, checks = self._trust, self._group.checks

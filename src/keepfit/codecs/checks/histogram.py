@@ -16,8 +16,7 @@ from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
 from keepfit.codecs.codec import Building, class_name, whole_of
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
-from keepfit.codecs.tree_nodes import NodeFields, bunches, check_nodes, joined
-from keepfit.errors import VersionError
+from keepfit.codecs.tree_nodes import NodeFields, bunches, check_kinds, check_nodes, joined
 
 __all__ = ["CHECKS"]
 
@@ -104,13 +103,13 @@ def _check_trees(state: State, context: Building) -> None:
         if len(seen) < before + len(arrays):
             refuse("each tree has nodes of its own")  # a small file could name large ones for any number of trees
         if whole is not None:
+            check_kinds([whole.array], predictor_record_dtype())
             _check_nodes(trees, whole.array, whole.lengths, n_features, state)
             continue
         lengths = list(map(len, nodes))
         for first, last in bunches(lengths, _NODES_TOGETHER):
             part = slice(first, last)
-            for one in nodes[part]:
-                _check_kind(one)
+            check_kinds(nodes[part], predictor_record_dtype())
             _check_nodes(trees[part], joined(nodes[part]), lengths[part], n_features[part], state)
 
 
@@ -118,18 +117,11 @@ def _check_nodes(
     trees: Sequence[Any], nodes: Any, lengths: list[int], n_features: NDArray[np.int64], state: State
 ) -> None:
     """Raise unless the nodes of some trees, which lie end to end, are trees."""
-    _check_kind(nodes)
     if not all(lengths):
         refuse("a tree has at least one node")
     _, has_categories = check_nodes(nodes, lengths, n_features, _NODE_FIELDS)
     if has_categories:
         _check_categories(trees, nodes, lengths, state)
-
-
-def _check_kind(nodes: Any) -> None:
-    if nodes.dtype != predictor_record_dtype():
-        fields = ", ".join(nodes.dtype.names or ())
-        raise VersionError(f"the nodes of this tree have the fields of another scikit-learn release: {fields}")
 
 
 def _check_categories(trees: Sequence[Any], nodes: Any, lengths: list[int], state: State) -> None:
