@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -527,6 +528,55 @@ def test_trees_of_histogram_boosting_have_nodes_of_their_own() -> None:
     model._predictors[2][0].nodes = model._predictors[0][0].nodes
     with pytest.raises(InvalidStateError, match="of its own"):
         codecs.decode(codecs.encode(model))
+
+
+def with_trees(model: Any, iterations: list[Any]) -> Any:
+    other = copy.copy(model)
+    other._predictors = iterations
+    return other
+
+
+def test_models_of_histogram_boosting_that_share_trees_come_back() -> None:
+    model = fitted(HistGradientBoostingRegressor(max_iter=30), X, target)
+    copies = [copy.copy(model) for _ in range(50)]
+    stages = [with_trees(model, model._predictors[:stop]) for stop in range(1, 31)]
+    built = codecs.decode(codecs.encode([*copies, *stages]))
+    assert built[0]._predictors is built[49]._predictors
+    assert built[0]._predictors[0][0] is built[50]._predictors[0][0]
+    for before, after in zip([*copies, *stages], built, strict=True):
+        assert np.array_equal(before.predict(X), after.predict(X))
+
+
+def test_trees_of_histogram_boosting_are_read_once_however_many_models_name_them() -> None:
+    """A small file could name large ones for any number of models."""
+    model = fitted(HistGradientBoostingRegressor(max_iter=1), X, target)
+    tree = model._predictors[0][0]
+    nodes = np.repeat(tree.nodes[-1:], 200_001)  # a chain: each inner node has a leaf after it, and the next
+    inner = nodes[:-1:2]
+    inner["is_leaf"], inner["feature_idx"] = 0, 0
+    inner["left"] = np.arange(1, len(nodes), 2)
+    inner["right"] = inner["left"] + 1
+    tree.nodes = nodes
+
+    def took_s(count: int) -> float:
+        graph = codecs.encode([with_trees(model, [[tree]]) for _ in range(count)])
+        start_s = time.process_time()
+        codecs.decode(graph)
+        return time.process_time() - start_s
+
+    assert took_s(300) < 30 * max(took_s(1) for _ in range(3))
+
+
+@pytest.mark.parametrize("differ", ["features", "nodes"])
+def test_trees_of_another_model_of_histogram_boosting_are_refused_unless_they_bin_alike(differ: str) -> None:
+    model = fitted(HistGradientBoostingRegressor(max_iter=3), X, target)
+    other = fitted(HistGradientBoostingRegressor(max_iter=3), X[:, :2] if differ == "features" else X, target)
+    if differ == "features":
+        other._predictors = model._predictors[:2]
+    else:
+        other._predictors[0][0].nodes = model._predictors[1][0].nodes
+    with pytest.raises(InvalidStateError, match="of its own"):
+        codecs.decode(codecs.encode([model, other]))
 
 
 def test_a_model_whose_attribute_is_built_after_it_is_refused() -> None:

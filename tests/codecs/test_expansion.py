@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections import deque
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from sklearn import config_context
 from sklearn.cluster import Birch
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import VotingClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from spoiling import X, assert_refused, fitted
@@ -88,6 +89,21 @@ def test_a_model_that_shares_parts_comes_back() -> None:
     model = Pipeline([(str(number), shared) for number in range(1000)])
     back = codecs.decode(codecs.encode(model))
     assert back.steps[0][1] is back.steps[999][1]
+
+
+def many_of_one_forest(models: int, trees: int) -> Any:
+    forest = RandomForestClassifier(trees, max_depth=1, random_state=0).fit(X, X[:, 0] > 0)
+    graph = codecs.encode([copy.copy(forest) for _ in range(models)])
+    group = next(node for node in graph.nodes if node.count == models and "Forest" in node.type)
+    group.columns["estimators_"] = [group.state["estimators_"]] * models  # as if they differed in it
+    group.state["estimators_"] = None
+    return graph
+
+
+def test_models_that_share_all_they_are_made_of_come_back_unless_looking_at_them_takes_for_ever() -> None:
+    assert len(codecs.decode(many_of_one_forest(100, 100))) == 100
+    with pytest.raises((InvalidStateError, UnsupportedError), match="together"):
+        codecs.decode(many_of_one_forest(5000, 800))
 
 
 @pytest.mark.parametrize("depth", range(10, 20))

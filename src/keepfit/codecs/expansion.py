@@ -21,6 +21,10 @@ __all__ = ["EXPANSION", "check_expansion"]
 EXPANSION = 100_000
 #: A model may have this many times more parts than its file has objects.
 _SHARING = 10
+#: Checks of a model go through its parts. So all models of a file together may have more than one, but so many times.
+_TOGETHER = 10
+#: So many are fine in any file: copies of a model that share what they are made of are kept as what they share.
+_EXPANSION_TOGETHER = 10_000_000
 
 
 def check_expansion(outline: Outline) -> None:
@@ -35,7 +39,8 @@ def check_expansion(outline: Outline) -> None:
     ------
     InvalidStateError
         If an estimator has more than `EXPANSION` parts, each counted as often as it stands in another, and more than
-        ten times as many as there are objects in the graph; if a part of an estimator contains itself.
+        ten times as many as there are objects in the graph; if all estimators together have more than ten million, and
+        more than a hundred times as many as there are objects; if a part of an estimator contains itself.
 
     Notes
     -----
@@ -49,16 +54,24 @@ def check_expansion(outline: Outline) -> None:
     ]
     if not holding:
         return
-    limit = max(EXPANSION, _SHARING * (outline.firsts[-1] + nodes[-1].count))
+    objects = outline.firsts[-1] + nodes[-1].count
+    limit = max(EXPANSION, _SHARING * objects)
     if _most_parts_of_trees(holding) <= limit or not any(node.type.startswith("sklearn.") for node in nodes):
         return
+    limit_together = max(_EXPANSION_TOGETHER, _TOGETHER * _SHARING * objects)
+    together = 0
     parts: dict[int, int] = {}  # of objects that have any
     for first, node, refs, _ in holding:
         most = _count(node, first, refs, parts)
-        if most > limit and node.type.startswith("sklearn."):
-            if most >= _ENDLESS:
-                raise InvalidStateError(f"a {node.type} contains itself, or a part of it does; no fit makes one")
+        if not node.type.startswith("sklearn."):
+            continue
+        if most >= _ENDLESS:
+            raise InvalidStateError(f"a {node.type} contains itself, or a part of it does; no fit makes one")
+        if most > limit:
             raise InvalidStateError(f"a {node.type} of more than {limit:,} parts, most of them the same ones again")
+        together += sum(map(parts.__getitem__, range(first, first + node.count)))
+        if together > limit_together:
+            raise InvalidStateError(f"models of more than {limit_together:,} parts together, most of them the same")
 
 
 #: The parts of what contains itself. Python's limit of recursion ends no walk that tries the next part after an error,

@@ -6,6 +6,7 @@ Rules: ``sklearn/ensemble/_hist_gradient_boosting/_predictor.pyx`` and ``_binnin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from keepfit.codecs.checks.losses import loss_fits
 from keepfit.codecs.checks.rules import Check, Dims, State, is_a, refuse
 from keepfit.codecs.codec import Building, class_name, whole_of
+from keepfit.codecs.once import once
 from keepfit.codecs.sklearn_seam import predictor_record_dtype
 from keepfit.codecs.tree_nodes import NodeFields, bunches, check_kinds, check_nodes, joined
 
@@ -28,6 +30,8 @@ _NODE_FIELDS = NodeFields("left", "right", "feature_idx", "is_leaf", "is_categor
 _NODES_TOGETHER = 100_000
 
 _nodes = attrgetter("nodes")
+#: What trees are held to: the number of features, and the array (by its id) that tells which are of categories.
+_Purpose = tuple[int, int]
 
 _PREDICTOR_RULES = """
     nodes!                    a[_]
@@ -85,16 +89,48 @@ class _ModelCheck(Check):
             self(state, context)
 
 
+class _Earlier:
+    """The trees of models that were looked at before, which copies of a model share.
+
+    They are read once: a small file could name large trees for any number of models.
+    """
+
+    def __init__(self) -> None:
+        self._models: list[tuple[list[Any], _Purpose]] = []  # a file of one model, as most are, asks for no tree of it
+        self._known: dict[int, tuple[int, _Purpose]] = {}
+
+    def add(self, iterations: list[Any], purpose: _Purpose) -> None:
+        self._models.append((iterations, purpose))
+
+    def without(self, trees: Sequence[Any], purpose: _Purpose) -> Sequence[Any]:
+        """Those that are new. Others must be of models that are alike in all that trees are held to."""
+        while self._models:
+            iterations, held_to = self._models.pop()
+            for tree in chain.from_iterable(iterations):
+                self._known[id(tree.nodes)] = id(tree), held_to
+        if not self._known:
+            return trees
+        found = [self._known.get(id(tree.nodes)) for tree in trees]
+        if any(one is not None and one != (id(tree), purpose) for one, tree in zip(found, trees, strict=True)):
+            refuse("a tree has nodes of its own, and models that share it bin their features alike")
+        return [tree for one, tree in zip(found, trees, strict=True) if one is None]
+
+
 def _check_trees(state: State, context: Building) -> None:
     """Raise unless the trees of a model, of which all else has been checked, are trees."""
     iterations = state["_predictors"]
     if not iterations:
         refuse("histogram boosting has trees")
     n_features = np.array([state["n_features_in_"]] * len(iterations), np.int64)
+    purpose = state["n_features_in_"], id(state["_bin_mapper"].is_categorical_)
+    earlier: _Earlier = once(context, "models of histogram boosting", _Earlier)
     seen: set[int] = set()
-    for trees in zip(*iterations, strict=True):
-        if any(class_name(cls) != _PREDICTOR for cls in set(map(type, trees))):
+    for of_output in zip(*iterations, strict=True):
+        if any(class_name(cls) != _PREDICTOR for cls in set(map(type, of_output))):
             refuse("histogram boosting is made of its own trees")
+        trees = earlier.without(of_output, purpose)
+        if not trees:
+            continue
         nodes = list(map(_nodes, trees))
         whole = whole_of(nodes, context)  # the trees of one output mostly lie in one array
         arrays = nodes if whole is None else [whole.array]
@@ -104,13 +140,14 @@ def _check_trees(state: State, context: Building) -> None:
             refuse("each tree has nodes of its own")  # a small file could name large ones for any number of trees
         if whole is not None:
             check_kinds([whole.array], predictor_record_dtype())
-            _check_nodes(trees, whole.array, whole.lengths, n_features, state)
+            _check_nodes(trees, whole.array, whole.lengths, n_features[: len(trees)], state)
             continue
         lengths = list(map(len, nodes))
         for first, last in bunches(lengths, _NODES_TOGETHER):
             part = slice(first, last)
             check_kinds(nodes[part], predictor_record_dtype())
             _check_nodes(trees[part], joined(nodes[part]), lengths[part], n_features[part], state)
+    earlier.add(iterations, purpose)
 
 
 def _check_nodes(
