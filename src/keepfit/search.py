@@ -264,7 +264,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             for name in self.models:
                 search = self._search_of(name, splits)
                 try:
-                    with keeper.watched(name):
+                    with keeper.watched(name, self.refit):
                         search.fit(X, y, **fit_params[name])
                     self._check_scores(name, search, (X, y, fit_params[name]))
                 except ValueError as error:

@@ -43,14 +43,15 @@ class Keeper:
         self.versions: dict[str, int] = {}
 
     @contextlib.contextmanager
-    def watched(self, name: str) -> Iterator[None]:
-        """Name the search in the block, and note which of the store's it is."""
+    def watched(self, name: str, refit: Any) -> Iterator[None]:
+        """Name the search in the block and the metric that it chooses by, and note which of the store's it is."""
         self._search = None
         if self._store is None or self._run is None:
             yield
             return
         before = len(self._run.searches)
         self._run.heading = name
+        self._run.metric = refit if isinstance(refit, str) else None
         yield
         new = {one.id for one in self._run.searches[before:]}
         if len(new) == 1:
@@ -85,7 +86,7 @@ class Keeper:
         """Keep a model under a name. A model that cannot be kept does not stop the search."""
         facts = {**metadata, "fitted_at": datetime.now(UTC).isoformat(timespec="seconds")}
         if self._search is not None:
-            facts |= {"search": self._search.id, "identity": self._identity}
+            facts |= {"search": self._search.id, "identity": self._identity, "scoring": self._search.scorers[0]}
         told = {key: plain(value) for key, value in facts.items()}
         self._save(name, lambda store: store.save(name, model, metadata=told))
 

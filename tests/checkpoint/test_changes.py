@@ -46,7 +46,7 @@ CHANGES = {
     "the scorer": lambda X, y: {"scoring": "f1_macro"},
     "the estimator's parameters or code": lambda X, y: {"estimator": DecisionTreeClassifier(random_state=1)},
     "the fit or score parameters": lambda X, y: {"params": {"sample_weight": np.ones(len(y))}},
-    "the scorer and the options": lambda X, y: {"error_score": "raise"},
+    "the options": lambda X, y: {"error_score": "raise"},
 }
 
 

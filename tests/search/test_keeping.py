@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import keepfit
 from keepfit import KeepfitWarning, ModelSearchCV, Store
-from keepfit.store.leaderboard import leaderboard
+from keepfit.store.leaderboard import leaderboards
 
 X, y = load_iris(return_X_y=True)
 MODELS = {
@@ -183,30 +183,33 @@ def test_types_that_are_scored_by_default_stand_in_one_ranking_with_those_scored
             GridSearchCV(tree, {}, cv=3, scoring=scoring).fit(X, y)
     with Store(place) as store:
         labels = {one.id: one.label for one in store.work.searches()}
-        ranked = [labels[line.candidate.search_id] for line in leaderboard(store)]
+        ranked = [labels[line.candidate.search_id] for line in leaderboards(store)[0].lines]
     assert len(ranked) == 3
     assert len(set(ranked)) == 3
 
 
 def neighbors_of(place):
     with Store(place) as store:
-        return [line.parameters["n_neighbors"] for line in leaderboard(store)]
+        return [line.parameters["n_neighbors"] for line in leaderboards(store)[0].lines]
 
 
-def test_of_equals_the_leaderboard_has_first_what_the_last_search_took_then_by_size(place):
+def test_of_equals_the_leaderboard_has_those_of_the_last_search_first_in_the_order_of_its_grid(place):
     for grid in ([6, 7, 10, 11], [11, 10, 7], [6, 7, 10, 11]):
         models = {"knn": (KNeighborsClassifier(), {"n_neighbors": grid})}
         fitted = ModelSearchCV(models, store=place, cv=5, progress=False).fit(X, y)
         assert len(set(fitted.cv_results_["mean_test_score"])) == 1
         assert fitted.best_params_ == {"n_neighbors": grid[0]}
-        assert neighbors_of(place) == [grid[0], *(k for k in (6, 7, 10, 11) if k != grid[0])]
+        assert neighbors_of(place) == [*grid, *(k for k in (6, 7, 10, 11) if k not in grid)]
 
 
-def test_of_equals_without_a_kept_model_the_leaderboard_goes_by_size_and_not_by_text(place):
-    with keepfit.checkpoint(place, progress=False):
-        search = GridSearchCV(KNeighborsClassifier(), {"n_neighbors": [6, 7, 10, 11]}, cv=5).fit(X, y)
-    assert search.best_params_ == {"n_neighbors": 6}
-    assert neighbors_of(place) == [6, 7, 10, 11]
+def test_a_kept_model_has_the_name_of_the_scorer_that_its_score_is_by(place):
+    search(place, {"nb": (GaussianNB(), {})}).fit(X, y)
+    search(place, {"tree": MODELS["tree"]}, scoring=["accuracy", "neg_log_loss"], refit="neg_log_loss").fit(X, y)
+    with Store(place) as store:
+        assert [store.info(name).metadata["scoring"] for name in store] == ["accuracy", "neg_log_loss"]
+        newest = store.work.searches()[0]
+        assert newest.scorers == ("neg_log_loss", "accuracy")
+        assert leaderboards(store)[0].lines[0].candidate.mean_score == store.info("tree").metadata["score"]
 
 
 def test_of_types_that_are_equal_the_leaderboard_has_the_first_searched_first(place):
@@ -217,7 +220,7 @@ def test_of_types_that_are_equal_the_leaderboard_has_the_first_searched_first(pl
     fitted = ModelSearchCV(models, store=place, cv=5, progress=False).fit(X, y)
     assert fitted.best_model_ == "second"
     with Store(place) as store:
-        lines = leaderboard(store, per_model=True)
+        lines = leaderboards(store, per_model=True)[0].lines
     assert [line.model for line in lines] == ["second", "first"]
     assert lines[0].parameters == fitted.best_params_
 
@@ -225,4 +228,4 @@ def test_of_types_that_are_equal_the_leaderboard_has_the_first_searched_first(pl
 def test_a_score_of_ones_own_is_compared_with_no_other(place):
     search(place, {"own": (ScoresItself(), {}), "nb": (GaussianNB(), {})}).fit(X, y)
     with Store(place) as store:
-        assert len(leaderboard(store)) == 1
+        assert len(leaderboards(store)[0].lines) == 1

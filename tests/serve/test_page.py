@@ -277,8 +277,9 @@ def test_searches_are_the_operators(guarded_page: Running, searched: Place) -> N
         assert client.get("/api/searches").status_code == 404
         assert client.get("/api/server").json()["has_searches"] is False
     with guarded_page.client(searched.tokens["infer"]) as client:
-        number = client.get("/api/searches").json()[0]["id"]
-        assert len(client.get(f"/api/searches/{number}").json()) == 3
+        newest = client.get("/api/searches").json()[0]
+        assert newest["scorer"] == "accuracy"
+        assert len(client.get(f"/api/searches/{newest['id']}").json()) == 3
         assert client.get("/api/searches/999").status_code == 404
 
 

@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression
 from keepfit.cli import root
 from keepfit.errors import StoreError
 from keepfit.store import Store
+from keepfit.store.schema import SCHEMA_VERSION
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
 
@@ -166,6 +167,6 @@ def test_a_link_leads_to_the_rights_of_the_file(place):
 
 def test_a_store_of_an_earlier_keepfit_says_who_can_upgrade_it(place):
     with with_rights(place), contextlib.closing(sqlite3.connect(place)) as connection, connection:
-        connection.execute("UPDATE keepfit_schema SET version = 2")
+        connection.execute("UPDATE keepfit_schema SET version = ?", (SCHEMA_VERSION - 1,))
     with without_rights(), pytest.raises(StoreError, match=r"made by an earlier keepfit .* may not be written here"):
         Store(place)

@@ -6,10 +6,11 @@ import hashlib
 import os
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from keepfit.errors import StoreError
-from keepfit.store import FinishedTask, SearchRecord, Store
+from keepfit.store import FinishedTask, ReusedTask, SearchRecord, Store
 
 
 def identity(number: int) -> bytes:
@@ -28,6 +29,10 @@ def task(search_id: int, number: int, **other: object) -> FinishedTask:
         "payload": b"result %d" % number,
     }
     return FinishedTask(**{**fields, **other})
+
+
+def reused(*numbers: int, **facts: object) -> list[ReusedTask]:
+    return [ReusedTask(identity(number), **facts) for number in numbers]
 
 
 def search(store: Store, search_id: int):
@@ -158,7 +163,7 @@ def test_reused_tasks_belong_to_the_search_that_took_them(store: Store, search_i
     store.work.commit([task(search_id, n) for n in range(5)])
     again = store.work.begin(SearchRecord("f", "grown grid"))
     for _ in range(2):  # twice is as good as once
-        store.work.reuse(again, [identity(n) for n in (0, 1, 2, 77)])
+        store.work.reuse(again, reused(0, 1, 2, 77))
     store.work.commit([task(again, 5)])
     tasks = list(store.work.tasks(again))
     assert [t.reused for t in tasks] == [True, True, True, False]
@@ -171,7 +176,7 @@ def test_reused_tasks_belong_to_the_search_that_took_them(store: Store, search_i
 def test_a_reused_failure_is_a_failure_of_the_search_that_took_it(store: Store, search_id: int) -> None:
     store.work.commit([task(search_id, 0), task(search_id, 1, score=None, failure="bad")])
     again = store.work.begin(SearchRecord("f", "again"))
-    store.work.reuse(again, [identity(0), identity(1)])
+    store.work.reuse(again, reused(0, 1))
     assert (search(store, again).reused, search(store, again).failed) == (2, 1)
     store.work.commit([task(again, 2, failure="bad"), task(again, 1)])  # the second is kept already
     assert (search(store, again).computed, search(store, again).failed) == (1, 2)
@@ -184,7 +189,7 @@ def test_the_best_score_is_of_no_other_search(store: Store, search_id: int) -> N
     again = {}
     for first, numbers in ((search_id, range(3)), (errors, range(10, 13))):
         again[first] = store.work.begin(SearchRecord("f", "again"))
-        store.work.reuse(again[first], [identity(n) for n in numbers])
+        store.work.reuse(again[first], reused(*numbers))
     assert search(store, again[search_id]).best_score == 0.02
     assert search(store, again[errors]).best_score == -10
 
@@ -208,7 +213,7 @@ def test_the_leaderboard_has_the_best_mean_first(store: Store, search_id: int) -
     store.work.commit([task(search_id, n) for n in range(10)])
     store.work.commit([task(search_id, 10, score=None, failure="bad")])
     again = store.work.begin(SearchRecord("f", "again"))
-    store.work.reuse(again, [identity(n) for n in range(11)])
+    store.work.reuse(again, reused(*range(11)))
     for asked in (search_id, again):
         board = store.work.candidates(asked)
         assert [line.candidate for line in board] == ['{"k": 1}', '{"k": 0}', '{"k": 2}']
@@ -216,6 +221,48 @@ def test_the_leaderboard_has_the_best_mean_first(store: Store, search_id: int) -
         assert [(line.split_count, line.failed) for line in board] == [(5, 0), (5, 0), (1, 1)]
         assert board[0].duration_s == 2.5
         assert store.work.candidates(asked, limit=1) == board[:1]
+
+
+def test_equal_candidates_stand_in_the_order_of_the_search_that_shows_them(store: Store, search_id: int) -> None:
+    store.work.commit([task(search_id, n, score=1.0, place=9 - n // 5) for n in range(10)])
+    again = store.work.begin(SearchRecord("f", "another grid"))
+    store.work.reuse(again, [ReusedTask(identity(n), n // 5, 1.0) for n in range(10)])
+    found = {asked: store.work.candidates(asked) for asked in (search_id, again)}
+    assert [(one.candidate, one.place) for one in found[search_id]] == [('{"k": 1}', 8), ('{"k": 0}', 9)]
+    assert [(one.candidate, one.place) for one in found[again]] == [('{"k": 0}', 0), ('{"k": 1}', 1)]
+
+
+def test_candidates_that_read_the_same_are_told_apart_by_their_places(store: Store, search_id: int) -> None:
+    store.work.commit([task(search_id, n, candidate='{"estimator": "SVC"}', place=n // 5) for n in range(10)])
+    assert [(one.place, one.split_count) for one in store.work.candidates(search_id)] == [(1, 5), (0, 5)]
+
+
+def test_a_reused_task_has_the_score_by_the_scorer_of_the_search_that_takes_it(store: Store, search_id: int) -> None:
+    store.work.commit([task(search_id, 0), task(search_id, 1)])
+    again = store.work.begin(SearchRecord("f", "by another metric", scorers=["neg_log_loss", "accuracy"]))
+    store.work.reuse(again, reused(0, place=0, score=-0.5) + reused(1, place=0, score=float("nan")))
+    assert [one.score for one in store.work.tasks(again)] == [-0.5, None]
+    assert store.work.candidates(again)[0].mean_score == -0.5
+    assert (search(store, again).best_score, search(store, search_id).best_score) == (-0.5, 0.01)
+    late = store.work.begin(SearchRecord("f", "at the same time"))
+    store.work.commit([task(late, 0, score=-0.25, place=3), task(late, 2, score=-0.75, place=3)])
+    assert store.work.candidates(late)[0].mean_score == -0.5
+
+
+def test_a_mean_is_that_of_numpy_to_the_bit_in_whatever_order_the_splits_came(store: Store, search_id: int) -> None:
+    scores = np.random.default_rng(0).random((40, 20))
+    numbers = np.random.default_rng(1).permutation(800).tolist()
+    store.work.commit(
+        [task(search_id, n, score=scores.flat[n], split=n % 20, place=n // 20, candidate="{}") for n in numbers]
+    )
+    found = {one.place: one.mean_score for one in store.work.candidates(search_id)}
+    assert [found[place] for place in range(40)] == np.average(scores, axis=1).tolist()
+
+
+def test_a_search_tells_by_which_scorers_it_judges(store: Store, search_id: int) -> None:
+    several = store.work.begin(SearchRecord("f", "several", scorers=("r2", "max_error")))
+    assert search(store, several).scorers == ("r2", "max_error")
+    assert search(store, search_id).scorers == ()
 
 
 def test_text_that_databases_do_not_take_is_made_readable(store: Store) -> None:

@@ -18,6 +18,7 @@ _NAMES = {
     "splits": "the splits",
     "estimator": "the estimator's parameters or code",
     "scorer": "the scorer",
+    "scorers": "the metrics",
     "fit_params": "the fit or score parameters",
     "settings": "scikit-learn's settings or NumPy's",
     "options": "the options (error_score, return_...)",

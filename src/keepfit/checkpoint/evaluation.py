@@ -18,12 +18,13 @@ from keepfit.checkpoint.plan import Plan, Planner, plain_plan
 from keepfit.checkpoint.progress import Counts, Progress
 from keepfit.checkpoint.recording import Recorder
 from keepfit.checkpoint.running import run_plan
+from keepfit.checkpoint.scorers_seam import scorer_names
 from keepfit.checkpoint.sharing import Trust
 from keepfit.checkpoint.walk import NoIdentityError
 from keepfit.checkpoint.warned import Warned, warn_again
 from keepfit.errors import KeepfitError, KeepfitWarning, UnsupportedError
 from keepfit.persistence import dumps, loads
-from keepfit.store import FinishedTask, SearchRecord, Work
+from keepfit.store import FinishedTask, ReusedTask, SearchRecord, Work
 
 __all__ = ["Journal", "evaluate"]
 
@@ -39,6 +40,10 @@ class Journal(Protocol):
     @property
     def heading(self) -> str:
         """What the user calls the searches that begin now; empty for a description."""
+
+    @property
+    def metric(self) -> str | None:
+        """Which of several metrics the scores of searches that begin now are shown by; None for the search's own."""
 
     def begins(self, search_id: int, counts: Counts) -> None:
         """A search begins."""
@@ -84,6 +89,8 @@ class _Call:
         for arguments in self._arguments:
             self._splits.setdefault(id(arguments.get("test")), len(self._splits))
         self._candidates: dict[int, str] = {}
+        self._metric = journal.metric or sklearn_seam.metric_of(self._arguments[0])
+        self._places = self._placed()
 
     def run(self) -> list[Any]:
         results, _ = self._look_up(range(len(self._tasks)))
@@ -141,25 +148,33 @@ class _Call:
 
     def _begin(self, results: Mapping[int, Any], planned: Plan) -> None:
         work, counts = self._journal.work, self._counts
-        parts = self._identities.parts(self._arguments)
+        parts = self._identities.parts(self._arguments, self._metric)
+        scorers = scorer_names(self._arguments[0]["scorer"], self._metric)
         if not results and self._journal.is_first((self._kind, parts["model"])):
             text = difference_text(parts, work.similar(parts))
             if text is not None:
                 self._journal.note(f"{self._label}: {text}")
         fit_count = planned.fit_count if planned.groups else None
-        self._search_id = work.begin(SearchRecord(self._kind, self._label, parts, len(self._tasks), fit_count))
+        self._search_id = work.begin(SearchRecord(self._kind, self._label, parts, len(self._tasks), fit_count, scorers))
         self._reuse(results)
         counts.fits = planned.fit_count
         self._begun_s = time.monotonic()
         self._journal.begins(self._search_id, counts)
 
     def _reuse(self, results: Mapping[int, Any]) -> None:
-        if results:
-            names = [name for number in results if (name := self._names[number]) is not None]
-            self._journal.work.reuse(self._search_id, names)
+        tasks = []
         for number, result in results.items():
-            self._count(sklearn_seam.outcome_of(self._kind, result, self._warned[number]))
+            outcome = self._outcome(result, self._warned[number])
+            self._count(outcome)
+            name = self._names[number]
+            assert name is not None  # it was found by it
+            tasks.append(ReusedTask(name, self._places[number], outcome.score))
+        if tasks:
+            self._journal.work.reuse(self._search_id, tasks)
         self._counts.reused += len(results)
+
+    def _outcome(self, result: Any, warned: list[Warned]) -> sklearn_seam.Outcome:
+        return sklearn_seam.outcome_of(self._kind, result, warned, self._metric)
 
     def _count(self, outcome: sklearn_seam.Outcome) -> None:
         self._counts.add_score(None if outcome.failure else outcome.score)
@@ -201,7 +216,7 @@ class _Call:
 
     def _record(self, number: int, result: Any, warned: list[Warned]) -> FinishedTask | None:
         """What is kept of a result; None if it cannot be."""
-        outcome = sklearn_seam.outcome_of(self._kind, result, warned)
+        outcome = self._outcome(result, warned)
         self._count(outcome)
         name, arguments = self._names[number], self._arguments[number]
         if name is None:
@@ -221,7 +236,17 @@ class _Call:
             duration_s=outcome.duration_s,
             payload=payload,
             failure=outcome.failure,
+            place=self._places[number],
         )
+
+    def _placed(self) -> list[int]:
+        """The places of the candidates of all tasks: as a search has them, else as they come."""
+        met: dict[str, int] = {}
+        places = []
+        for number, arguments in enumerate(self._arguments):
+            place = sklearn_seam.place_of(arguments)
+            places.append(met.setdefault(self._candidate(number), len(met)) if place is None else place)
+        return places
 
     def _candidate(self, number: int) -> str:
         """The candidate of a task as JSON, made once for all its splits."""

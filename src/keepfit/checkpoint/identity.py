@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
-from keepfit.checkpoint import sklearn_seam
+from keepfit.checkpoint import scorers_seam, sklearn_seam
 from keepfit.checkpoint.contents import Contents
 from keepfit.checkpoint.environment import numeric_errors, versions_text
 from keepfit.checkpoint.sklearn_seam import Evaluation
@@ -112,8 +112,16 @@ class Identities:
         seen[identity] += 1
         return identity if seen[identity] == 1 else sha256(identity + b"%d" % seen[identity]).digest()
 
-    def parts(self, tasks: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-        """The parts of a call and their digests, to say which differ from those of an earlier one."""
+    def parts(self, tasks: Sequence[Mapping[str, Any]], metric: str | None = None) -> dict[str, str]:
+        """The parts of a call and their digests, to say which differ from those of an earlier one.
+
+        Parameters
+        ----------
+        tasks : sequence of mapping of str to object
+            The arguments of each by name.
+        metric : str, default=None
+            Which of several metrics the part ``scorer`` is of; the first where it is none of them.
+        """
         members: dict[str, list[bytes]] = {}
         first = tasks[0]
         for name in sorted(first):
@@ -122,13 +130,14 @@ class Identities:
                 of_all = tasks if part == "splits" else tasks[:1]
                 distinct = {id(task[name]): task[name] for task in of_all}
                 members.setdefault(part, []).extend(self._or_unknown(name, value) for value in distinct.values())
+        if scorers_seam.has_metrics(first["scorer"]):
+            members["scorers"] = members["scorer"]
+        members["scorer"] = [self._or_unknown("scorer", scorers_seam.for_comparison(first["scorer"], metric))]
         digests = {part: sha256(b"".join(found)).hexdigest() for part, found in members.items()}
         return {**self._surroundings, "model": sklearn_seam.structure(first["estimator"]), **digests}
 
     def _or_unknown(self, name: str, value: Any) -> bytes:
         try:
-            if name == "scorer":
-                value = sklearn_seam.for_comparison(value)
             return self._estimator(value) if name == "estimator" else self._argument(name, value)
         except NoIdentityError:
             return b"unknown"

@@ -67,11 +67,15 @@ class Run:
         What the user was told: what could not be reused, and why.
     heading : str
         What the searches that begin from now on are called, in progress and in the store; empty for a description.
+    metric : str or None
+        By which of several metrics the scores of the searches that begin from now on are shown, in progress and in the
+        store. None for the one that a search's ``refit`` names (which scikit-learn tells from 1.9 on), else the first.
     """
 
     def __init__(self, place: str) -> None:
         self.notes: list[str] = []
         self.heading = ""
+        self.metric: str | None = None
         self._place = place
         self._searches: list[tuple[int, Counts]] = []
         self._states: list[str] = []
@@ -124,6 +128,10 @@ class _Journal:
     @property
     def heading(self) -> str:
         return self._run.heading
+
+    @property
+    def metric(self) -> str | None:
+        return self._run.metric
 
     def begins(self, search_id: int, counts: Counts) -> None:
         self._run._searches.append((search_id, counts))

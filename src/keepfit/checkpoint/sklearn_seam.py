@@ -4,7 +4,7 @@ Private names used, in scikit-learn 1.6 to 1.9: ``sklearn.model_selection._valid
 ``_incremental_fit_estimator`` and ``_permutation_test_score`` with the names of their arguments and the shape of
 their results; ``sklearn.utils.parallel._FuncWrapper`` (its ``function`` and ``config``);
 ``sklearn.metrics._scorer._PassthroughScorer`` (its ``_estimator``); and from 1.9 the arguments ``caller`` and
-``callback_ctx`` with an estimator's ``_skl_callbacks``.
+``callback_ctx`` with an estimator's ``_skl_callbacks``. What is scikit-learn's own of scorers is in `scorers_seam`.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = [
     "callbacks_of",
     "candidate_text",
     "configuration",
-    "default_score",
     "draws",
     "draws_at_random",
     "evaluation_of",
-    "for_comparison",
     "for_identity",
     "is_searching",
     "label_of",
+    "metric_of",
     "outcome_of",
+    "place_of",
     "replay",
     "structure",
     "without_effect",
@@ -126,12 +126,15 @@ class Outcome:
     failure: str | None
 
 
-def outcome_of(kind: str, result: Any, warned: Iterable[Warned] = ()) -> Outcome:
-    """Score, duration and failure of a result, with the warnings that it gave as far as they are known."""
+def outcome_of(kind: str, result: Any, warned: Iterable[Warned] = (), metric: str | None = None) -> Outcome:
+    """Score, duration and failure of a result, with the warnings that it gave as far as they are known.
+
+    Of several metrics the score is by `metric`, or else by the first.
+    """
     if kind == "_fit_and_score":
         duration_s = result.get("fit_time", 0.0) + result.get("score_time", 0.0)
         failure = result["fit_error"] or _scoring_failure(result["test_scores"], warned)
-        return Outcome(_score_of(result["test_scores"]), float(duration_s), failure)
+        return Outcome(_score_of(result["test_scores"], metric), float(duration_s), failure)
     if kind == "_incremental_fit_estimator":  # a row per training size: train score, test score, two times
         duration_s = float(result[:, 2:].sum()) if result.ndim == 2 else 0.0
         return Outcome(_score_of(result[-1, 1]), duration_s, None)
@@ -147,9 +150,9 @@ def _scoring_failure(scores: Any, warned: Iterable[Warned]) -> str | None:
     return f"{', '.join(missing)}: NaN. The scorer gave it, or failed and its process said why" if missing else None
 
 
-def _score_of(scores: Any) -> float | None:
+def _score_of(scores: Any, metric: str | None = None) -> float | None:
     if isinstance(scores, dict):
-        scores = scores.get("score", next(iter(scores.values()), None))
+        scores = scores.get(metric, next(iter(scores.values()), None))
     return float(scores) if isinstance(scores, Real) and not math.isnan(scores) else None
 
 
@@ -227,6 +230,18 @@ def label_of(evaluation: Evaluation, tasks: Sequence[Mapping[str, Any]]) -> str:
     return f"{what} over {structure(first['estimator'])}"
 
 
+def metric_of(arguments: Mapping[str, Any]) -> str | None:
+    """Which of several metrics a search chooses by; None where it does not, or scikit-learn before 1.9 does not say."""
+    refit = getattr(arguments.get("caller"), "refit", None)
+    return refit if isinstance(refit, str) else None
+
+
+def place_of(arguments: Mapping[str, Any]) -> int | None:
+    """The place of a task's candidate in its search, from 0; None for what is no search."""
+    progress = arguments.get("candidate_progress")
+    return None if progress is None else progress[0]
+
+
 def draws_at_random(arguments: Mapping[str, Any]) -> bool:
     """Whether the candidate and the splitter of a task draw from the global random state, so that doing it twice is
     meant to give two results."""
@@ -281,39 +296,6 @@ def _unfitted(estimator: Any) -> Any:
         return clone(estimator)
     except Exception:  # not clonable: then as it is
         return estimator
-
-
-#: Where an estimator's own score is that of its kind; the other classes call these.
-_DEFAULT_SCORES = {
-    "ClassifierMixin.score": "accuracy",
-    "KNeighborsClassifier.score": "accuracy",
-    "RadiusNeighborsClassifier.score": "accuracy",
-    "RegressorMixin.score": "r2",
-}
-
-
-def default_score(estimator: Any) -> str | None:
-    """The name of the scorer that an estimator's own ``score`` is; None if it is something of its own."""
-    from sklearn.pipeline import Pipeline
-
-    try:
-        while type(estimator) is Pipeline:
-            estimator = estimator.steps[-1][1]
-    except (IndexError, TypeError, ValueError):  # no list of pairs: the fit will tell
-        return None
-    score = getattr(type(estimator), "score", None)
-    if not getattr(score, "__module__", "").startswith("sklearn."):
-        return None
-    return _DEFAULT_SCORES.get(getattr(score, "__qualname__", ""))
-
-
-def for_comparison(scorer: Any) -> Any:
-    """The scorer that gives what this one gives, whatever the estimator: scores of both may stand in one ranking."""
-    from sklearn.metrics import get_scorer
-    from sklearn.metrics._scorer import _PassthroughScorer
-
-    name = default_score(scorer._estimator) if type(scorer) is _PassthroughScorer else None
-    return scorer if name is None else get_scorer(name)
 
 
 def callbacks_of(arguments: Mapping[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""``keepfit leaderboard``: the best candidates of searches on the same data."""
+"""``keepfit leaderboard``: the best candidates of searches on the same data, by each scorer."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keepfit.cli.screen import duration, number, table, write_json
+from keepfit.cli.screen import clean, duration, number, say, table, write_json
 
 if TYPE_CHECKING:
-    from keepfit.store.leaderboard import Line
+    from keepfit.store.leaderboard import Board, Line
 
 __all__ = ["command"]
 
@@ -23,29 +23,43 @@ Examples:
 
 @click.command(epilog=_EPILOG, short_help="The best candidates in a store.")
 @click.argument("store", default="state.db")
-@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many.")
+@click.option("--limit", type=click.IntRange(min=1), default=10, show_default=True, help="How many by each scorer.")
 @click.option("--per-model", is_flag=True, help="Only the best of each type of model.")
 @click.option("--search", "search_id", type=int, metavar="ID", help="Of this search alone; see keepfit status.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def command(store: str, limit: int, per_model: bool, search_id: int | None, as_json: bool) -> None:
-    """Show the best candidates in STORE, from the newest search and all others on the same data, splits and scorer.
+    """Show the best candidates in STORE, from the newest search and all others on the same data, target and splits.
 
-    Scores are means over the splits that are done; candidates with fewer splits than others come last.
+    Scores by different scorers do not compare, so each scorer has a ranking of its own. Scores are means over the
+    splits that are done; candidates with fewer splits than others come last. Equal ones stand in the order of the grid.
     """
     from keepfit.cli.addresses import open_store
-    from keepfit.store.leaderboard import leaderboard
+    from keepfit.store.leaderboard import leaderboards
 
     with open_store(store) as opened:
-        lines = leaderboard(opened, search_id, limit=limit, per_model=per_model)
+        boards = leaderboards(opened, search_id, limit=limit, per_model=per_model)
+        count = len(opened.work.searches())
+    shown = [board for board in boards if board.lines]
     if as_json:
-        write_json([_as_dict(line) for line in lines])
-    elif lines:
-        click.echo(table(_HEADERS, [_row(line) for line in lines]))
-    else:
-        click.echo(f"{store} has no finished fits yet")
+        write_json([_as_dict(line, board) for board in shown for line in board.lines])
+        return
+    click.echo("\n\n".join(map(_text, shown)) if shown else f"{store} has no finished fits yet")
+    others = count - sum(len(board.search_ids) for board in boards)
+    if others and search_id is None:
+        said = "1 search is" if others == 1 else f"{others:,} searches are"
+        say(f"{said} on other data, another target or other splits: keepfit leaderboard {store} --search ID")
 
 
-_HEADERS = ("rank", "model", "score", "splits", "failed", "time", "parameters")
+def _text(board: Board) -> str:
+    """A table under a line that says what its scores are."""
+    ids = ", ".join(map(str, sorted(board.search_ids)))
+    searches = f"search {ids}" if len(board.search_ids) == 1 else f"searches {ids}"
+    by = "by a scorer that was not noted" if board.scorer is None else f"by {clean(board.scorer, _WIDE)}"
+    headers = ("rank", "model", "score", "splits", "failed", "time", "parameters")
+    return f"{by} ({searches})\n{table(headers, [_row(line) for line in board.lines])}"
+
+
+_WIDE = 120
 
 
 def _row(line: Line) -> tuple[object, ...]:
@@ -55,9 +69,9 @@ def _row(line: Line) -> tuple[object, ...]:
     return (line.rank, line.model, score, one.split_count, one.failed, time, parameters)
 
 
-def _as_dict(line: Line) -> dict[str, Any]:
+def _as_dict(line: Line, board: Board) -> dict[str, Any]:
     fields = {field: getattr(line.candidate, field) for field in type(line.candidate).__dataclass_fields__}
-    return {"rank": line.rank, "model": line.model, **fields, "candidate": line.parameters}
+    return {"scorer": board.scorer, "rank": line.rank, "model": line.model, **fields, "candidate": line.parameters}
 
 
 def _in_words(parameters: Any) -> str:

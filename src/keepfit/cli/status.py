@@ -26,9 +26,10 @@ Examples:
 @click.option("--failures", is_flag=True, help="Show what went wrong in fits that failed.")
 @click.option("--json", "as_json", is_flag=True, help="Write JSON.")
 def command(store: str, limit: int, failures: bool, as_json: bool) -> None:
-    """Show the searches in STORE: how far they are, what was reused, what failed.
+    """Show the searches in STORE: by which scorer they judge, how far they are, what was reused, what failed.
 
-    FITS says how many models were fitted for all tasks, where candidates share them.
+    FITS says how many models were fitted for all tasks, where candidates share them. BEST FIT is the best score of a
+    single one, greater is better. Where there are several scorers, it is by the first that is named.
     """
     from keepfit.cli.addresses import open_store
     from keepfit.store.leaderboard import names_of_parts
@@ -67,10 +68,25 @@ _HEADERS = (
 def _row(one: SearchInfo, names: dict[str | None, str]) -> tuple[object, ...]:
     what = names.get(one.parts.get("estimator"), one.label)
     done = one.reused + one.computed
-    fits = "" if one.fit_count is None else f"{one.fit_count:,}"
+    fits = None if one.fit_count is None else f"{one.fit_count:,}"
     counts = (f"{done:,}", f"{one.task_count:,}", fits, f"{one.reused:,}", f"{one.failed:,}")
-    known = (names.get(one.parts.get("target")), names.get(one.parts.get("scorer")))
-    return (one.id, what, *known, one.state, *counts, number(one.best_score), when(one.updated_at))
+    return (
+        one.id,
+        what,
+        names.get(one.parts.get("target")),
+        _scorer(one, names),
+        one.state,
+        *counts,
+        number(one.best_score),
+        when(one.updated_at),
+    )
+
+
+def _scorer(one: SearchInfo, names: dict[str | None, str]) -> str | None:
+    if not one.scorers:
+        return names.get(one.parts.get("scorer"))
+    shown, *others = one.scorers
+    return f"{shown} (also {', '.join(others)})" if others else shown
 
 
 def _as_dict(one: SearchInfo, work: Work, failures: bool) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from keepfit.serve.access import grant_of
 from keepfit.serve.errors import RequestError
 from keepfit.serve.responses import json_response
 from keepfit.serve.tokens import Role
-from keepfit.store.leaderboard import leaderboard, names_of_parts
+from keepfit.store.leaderboard import leaderboards, names_of_parts
 
 if TYPE_CHECKING:
     from keepfit.serve.app import App
@@ -104,6 +104,7 @@ def _searches(store: Store) -> list[dict[str, Any]]:
         {
             "id": one.id,
             "model": names.get(one.parts.get("estimator"), one.label),
+            "scorer": one.scorers[0] if one.scorers else names.get(one.parts.get("scorer")),
             "state": one.state,
             "task_count": one.task_count,
             "reused": one.reused,
@@ -119,6 +120,7 @@ def _searches(store: Store) -> list[dict[str, Any]]:
 def _board(store: Store, number: int) -> list[dict[str, Any]]:
     if number not in {one.id for one in store.work.searches()}:
         raise RequestError(f"there is no search {number}", status=404)
+    board = leaderboards(store, _like(store, number), limit=_LINES_MAX)[0]
     return [
         {
             "rank": line.rank,
@@ -129,10 +131,10 @@ def _board(store: Store, number: int) -> list[dict[str, Any]]:
             "duration_s": line.candidate.duration_s,
             "parameters": line.parameters,
         }
-        for line in leaderboard(store, _like(store, number), limit=_LINES_MAX)
+        for line in board.lines
     ]
 
 
 def _like(store: Store, number: int) -> int | None:
-    """The newest search stands for all on its data; others for themselves."""
+    """The newest search stands for all on its data with its scorer; others for themselves."""
     return None if store.work.searches()[0].id == number else number

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,15 +15,18 @@ if TYPE_CHECKING:
     from keepfit.store.models import Store
     from keepfit.store.records import ModelInfo
 
-__all__ = ["Line", "leaderboard", "names_of_parts"]
+__all__ = ["Board", "Line", "leaderboards", "names_of_parts"]
 
-#: Scores compare only between searches that agree in these parts.
-_COMPARABLE = ("data", "target", "splits", "scorer")
+#: Searches that agree in these parts are on the same rows.
+_SAME_ROWS = ("data", "target", "splits")
+
+#: A candidate by the digest of its estimator, its text, and which of those with this text it is.
+_Key = tuple[str, str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A candidate on the leaderboard.
+    """A candidate on a leaderboard.
 
     Parameters
     ----------
@@ -43,23 +47,44 @@ class Line:
         return _parameters(self.candidate.candidate)
 
 
-def leaderboard(store: Store, search_id: int | None = None, *, limit: int = 10, per_model: bool = False) -> list[Line]:
-    """The best candidates.
+@dataclass(frozen=True, slots=True)
+class Board:
+    """The leaderboard of searches with one scorer.
+
+    Parameters
+    ----------
+    scorer : str or None
+        Its name; None where it is not known, of searches that a keepfit before schema 4 of stores ran.
+    search_ids : tuple of int
+        The searches, the newest first.
+    lines : list of Line
+        The best first; candidates with fewer splits done than others come last.
+    """
+
+    scorer: str | None
+    search_ids: tuple[int, ...]
+    lines: list[Line]
+
+
+def leaderboards(
+    store: Store, search_id: int | None = None, *, limit: int = 10, per_model: bool = False
+) -> list[Board]:
+    """The best candidates by each scorer, as scores by different ones do not compare.
 
     Parameters
     ----------
     store : Store
     search_id : int, default=None
-        Of this search alone; by default of the newest search and all others on the same data, splits and scorer.
+        Of this search alone; by default of the newest search and all others on the same data, target and splits.
     limit : int, default=10
-        How many at most.
+        How many at most by each scorer.
     per_model : bool, default=False
         Only the best of each model.
 
     Returns
     -------
-    list of Line
-        The best first; candidates with fewer splits done than others come last.
+    list of Board
+        That of the newest search first. Empty where the store has no searches.
 
     Raises
     ------
@@ -68,27 +93,35 @@ def leaderboard(store: Store, search_id: int | None = None, *, limit: int = 10, 
 
     Notes
     -----
-    Of equal scores the type of model that was searched first comes first, and of one type the candidate of which the
-    newest model was kept, as that is the one its search took. The others stand as scikit-learn's grids have them if
-    each value is larger than the one before it: a store does not know the order in which a search tried them.
+    Of equal scores the type of model that was searched first comes first, and of one type the candidates stand as in
+    scikit-learn's ``rank_test_score``: as the newest search that has them tried them. Of searches before schema 4 of
+    stores, which have no such order, the one that was kept comes first, and the others by the size of what they set.
     """
-    lines = _ranked(store, _searches(store, search_id))
-    if per_model:
-        best: dict[str, tuple[str, CandidateInfo]] = {}
-        for name, candidate in lines:
-            best.setdefault(name, (name, candidate))
-        lines = list(best.values())
-    return [Line(rank, *line) for rank, line in enumerate(lines[:limit], 1)]
+    boards = []
+    names = names_of_parts(store)
+    for alike in _by_scorer(_searches(store, search_id)):
+        lines = _ranked(store, alike, names)
+        if per_model:
+            best: dict[str, tuple[str, CandidateInfo]] = {}
+            for name, candidate in lines:
+                best.setdefault(name, (name, candidate))
+            lines = list(best.values())
+        numbered = [Line(rank, *line) for rank, line in enumerate(lines[:limit], 1)]
+        scorer = next((one.scorers[0] for one in alike if one.scorers), names.get(alike[0].parts.get("scorer")))
+        boards.append(Board(scorer, tuple(one.id for one in alike), numbered))
+    return boards
 
 
 def names_of_parts(store: Store) -> dict[str | None, str]:
-    """What models tell of the parts of the searches they came of: name, target and scorer, by the part's digest."""
-    parts = {one.id: one.parts for one in store.work.searches()}
+    """Names by the digests of parts: of scorers as searches tell, of what models were kept from them as these do."""
+    searches = store.work.searches()
+    parts = {one.id: one.parts for one in searches}
     found: dict[str | None, str] = {}
     for search, info in _kept(store):
         digests = parts.get(search, {})
         told = {"estimator": info.name, "target": info.metadata.get("target"), "scorer": info.metadata.get("scoring")}
         found.update((digests[part], str(text)) for part, text in told.items() if part in digests and text)
+    found.update((one.parts["scorer"], one.scorers[0]) for one in searches if one.scorers and "scorer" in one.parts)
     return found
 
 
@@ -101,35 +134,50 @@ def _searches(store: Store, search_id: int | None) -> Sequence[SearchInfo]:
         return found
     if not every:
         return []
-    like = {part: every[0].parts[part] for part in _COMPARABLE if part in every[0].parts}
+    like = {part: every[0].parts[part] for part in _SAME_ROWS if part in every[0].parts}
     return [one for one in every if all(one.parts.get(part) == digest for part, digest in like.items())]
 
 
-def _ranked(store: Store, searches: Sequence[SearchInfo]) -> list[tuple[str, CandidateInfo]]:
-    names = names_of_parts(store)
-    board: dict[tuple[str, str], tuple[str, CandidateInfo]] = {}
+def _by_scorer(searches: Iterable[SearchInfo]) -> list[list[SearchInfo]]:
+    groups: dict[str | None, list[SearchInfo]] = {}
+    for one in searches:
+        groups.setdefault(one.parts.get("scorer"), []).append(one)
+    return list(groups.values())
+
+
+def _ranked(
+    store: Store, searches: Sequence[SearchInfo], names: Mapping[str | None, str]
+) -> list[tuple[str, CandidateInfo]]:
+    board: dict[_Key, tuple[str, CandidateInfo]] = {}
     turns: dict[str, int] = {}
     for search in searches:
         name = names.get(search.parts.get("estimator"), search.label)
         estimator = search.parts.get("estimator", name)
         turns.setdefault(estimator, search.id)
-        for candidate in store.work.candidates(search.id):
-            key = (estimator, candidate.candidate)
+        met: Counter[str] = Counter()
+        for candidate in sorted(store.work.candidates(search.id), key=_place):
+            key = (estimator, candidate.candidate, met[candidate.candidate])
+            met[candidate.candidate] += 1
             # Of one candidate in several searches, the one with most splits done has seen what the others have.
             if key not in board or candidate.split_count > board[key][1].split_count:
                 board[key] = (name, candidate)
     most = max((one.split_count for _, one in board.values()), default=0)
     chosen = _chosen(store, searches)
 
-    def order(item: tuple[tuple[str, str], tuple[str, CandidateInfo]]) -> tuple[Any, ...]:
-        (estimator, text), (_, candidate) = item
-        parameters = _parameters(text)
-        # Of equals the type of model that was searched first, of that the one which its search took, then as in a grid.
-        is_chosen = chosen.get(estimator) == json.dumps(parameters, sort_keys=True)
-        equals = (turns[estimator], not is_chosen, _in_a_grid(parameters))
-        return (candidate.split_count < most, -_score(candidate), *equals)
+    def order(item: tuple[_Key, tuple[str, CandidateInfo]]) -> tuple[Any, ...]:
+        (estimator, text, _), (_, one) = item
+        equals: tuple[Any, ...] = (-one.search_id, one.place)
+        if one.place is None:
+            parameters = _parameters(text)
+            is_chosen = chosen.get(estimator) == json.dumps(parameters, sort_keys=True)
+            equals = (not is_chosen, _in_a_grid(parameters))
+        return (one.split_count < most, -_score(one), turns[estimator], one.place is None, *equals)
 
     return [line for _, line in sorted(board.items(), key=order)]
+
+
+def _place(candidate: CandidateInfo) -> int:
+    return candidate.place or 0
 
 
 def _chosen(store: Store, searches: Iterable[SearchInfo]) -> dict[str, str]:
@@ -172,5 +220,8 @@ def _by_size(value: Any) -> tuple[int, Any]:
 
 
 def _score(candidate: CandidateInfo) -> float:
-    """The mean score, without the last bits, in which the database's mean and scikit-learn's may differ."""
-    return float("-inf") if candidate.mean_score is None else float(f"{candidate.mean_score:.12g}")
+    """The mean score; without a place in a search it does not matter in the last bits, in which equal ones may differ
+    by the order of their splits."""
+    if candidate.mean_score is None:
+        return float("-inf")
+    return candidate.mean_score if candidate.place is not None else float(f"{candidate.mean_score:.12g}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +16,7 @@ __all__ = [
     "NameTakenError",
     "Quota",
     "QuotaError",
+    "ReusedTask",
     "SearchInfo",
     "SearchRecord",
     "TaskInfo",
@@ -177,6 +178,8 @@ class SearchRecord:
         How many tasks it has, those that are reused included.
     fit_count : int or None, default=None
         How many models are fitted for the tasks that are not reused, where tasks share fits.
+    scorers : sequence of str, default=()
+        By what it judges: the name of the scorer that its scores are by, then of the others where there are several.
     """
 
     kind: str
@@ -184,6 +187,7 @@ class SearchRecord:
     parts: Mapping[str, str] = field(default_factory=dict)
     task_count: int = 0
     fit_count: int | None = None
+    scorers: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +212,9 @@ class FinishedTask:
         The result as it is handed back when the task is reused.
     failure : str or None, default=None
         The traceback of a fit that failed.
+    place : int or None, default=None
+        Of its candidate in the search, from 0, as the search tries them. Candidates that read the same are told apart
+        by it.
     """
 
     identity: bytes
@@ -218,6 +225,25 @@ class FinishedTask:
     duration_s: float
     payload: bytes
     failure: str | None = None
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReusedTask:
+    """A finished task as the search that takes it sees it.
+
+    Parameters
+    ----------
+    identity : bytes of length 32
+    place : int or None, default=None
+        Of its candidate in the search that takes it. Without one, `score` is not heeded.
+    score : float or None, default=None
+        By the scorer of the search that takes it, which may be another of several than when it was computed.
+    """
+
+    identity: bytes
+    place: int | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +271,8 @@ class SearchInfo:
     ended_at : datetime or None
     fit_count : int or None, default=None
         As in `SearchRecord`.
+    scorers : tuple of str, default=()
+        As in `SearchRecord`; empty where a keepfit before schema 4 of stores ran it.
     """
 
     id: int
@@ -261,6 +289,7 @@ class SearchInfo:
     updated_at: datetime
     ended_at: datetime | None
     fit_count: int | None = None
+    scorers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,13 +334,15 @@ class CandidateInfo:
     candidate : str
         Its parameters as readable JSON.
     mean_score : float or None
-        Over the finished splits that have a score.
+        Over the finished splits that have a score, equal to scikit-learn's to the bit where all have.
     split_count : int
         Splits finished.
     failed : int
         Splits that failed.
     duration_s : float
         Seconds in all.
+    place : int or None, default=None
+        In the search, from 0; None where a keepfit before schema 4 of stores ran it.
     """
 
     search_id: int
@@ -320,3 +351,4 @@ class CandidateInfo:
     split_count: int
     failed: int
     duration_s: float
+    place: int | None = None

@@ -50,7 +50,7 @@ __all__ = [
     "token",
 ]
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 
 class Moment(TypeDecorator[datetime]):
@@ -175,6 +175,7 @@ search = Table(
     Column("ended_at", Moment),
     Column("owner", Text, nullable=False),  # the process that runs it, see owner.py
     Column("fit_count", BigInteger),
+    Column("scorers", Text),  # JSON: names, the first is of the one that scores are by
 )
 
 search_part = Table(
@@ -199,16 +200,19 @@ task = Table(
     Column("finished_at", Moment, nullable=False),
     Column("candidate", Text, nullable=False),
     Column("failure", Text),
+    Column("place", Integer),  # of the candidate in its search
     Column("payload", LargeBinary, nullable=False),
 )
 Index("keepfit_task_search", task.c.search_id, task.c.id)
 
-#: Which finished tasks of other searches a search took.
+#: Which finished tasks of other searches a search took. The score is by its own scorer; without a place, the task's.
 reuse = Table(
     "keepfit_reuse",
     metadata,
     _belongs_to("search_id", "search", primary_key=True),
     _belongs_to("task_id", "task", primary_key=True, index=True),
+    Column("place", Integer),
+    Column("score", Double),
 )
 
 #: Which tasks a running search has taken on, see leases.py.

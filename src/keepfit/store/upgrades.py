@@ -40,10 +40,15 @@ def _leases_and_fits(connection: Connection) -> None:
     connection.execute(schema.search_part.delete().where(part.name == "fits"))
 
 
+def _scorers_and_places(connection: Connection) -> None:
+    for column in (schema.search.c.scorers, schema.task.c.place, schema.reuse.c.place, schema.reuse.c.score):
+        _add_column(connection, column)
+
+
 def _add_column(connection: Connection, column: Column[object]) -> None:
     described = CreateColumn(column).compile(dialect=connection.dialect)
     connection.exec_driver_sql(f"ALTER TABLE {column.table.name} ADD COLUMN {described}")
 
 
 #: The step that leads on from each schema.
-_STEPS: dict[int, Callable[[Connection], None]] = {1: _uploads_and_tokens, 2: _leases_and_fits}
+_STEPS: dict[int, Callable[[Connection], None]] = {1: _uploads_and_tokens, 2: _leases_and_fits, 3: _scorers_and_places}

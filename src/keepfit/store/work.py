@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -25,10 +26,11 @@ from sqlalchemy import (
 
 from keepfit.errors import StoreError
 from keepfit.store import schema
+from keepfit.store.candidates import ranked
 from keepfit.store.database import Database, insert_row, portions
 from keepfit.store.leases import Leases
 from keepfit.store.owner import is_gone, this_process
-from keepfit.store.records import CandidateInfo, FinishedTask, SearchInfo, SearchRecord, TaskInfo
+from keepfit.store.records import CandidateInfo, FinishedTask, ReusedTask, SearchInfo, SearchRecord, TaskInfo
 
 __all__ = ["PAYLOAD_BYTES", "Work"]
 
@@ -42,7 +44,7 @@ _END_STATES = ("finished", "stopped", "failed")
 _task, _search, _part, _reuse = schema.task, schema.search, schema.search_part, schema.reuse
 
 _find = select(_task.c.identity, _task.c.payload).where(_task.c.identity.in_(bindparam("identities", expanding=True)))
-_ids_of_others = select(bindparam("for_search", type_=_reuse.c.search_id.type), _task.c.id).where(
+_ids_of_others = select(_task.c.identity, _task.c.id).where(
     _task.c.identity.in_(bindparam("identities", expanding=True)), _task.c.search_id != bindparam("for_search")
 )
 _add = (
@@ -58,8 +60,16 @@ _add = (
         updated_at=bindparam("moment"),
     )
 )
-_own = _task.c.search_id == _search.c.id
-_taken = _task.c.id.in_(select(_reuse.c.task_id).where(_reuse.c.search_id == _search.c.id).correlate(_search))
+#: The score of a task that a search took, by the scorer of that search.
+_taken_score = case((_reuse.c.place.is_(null()), _task.c.score), else_=_reuse.c.score)
+_of_done = (_task.c.candidate, _task.c.split, _task.c.duration_s, _task.c.failure)
+#: What a search has done itself, and what it took.
+_done = union_all(
+    select(*_of_done, _task.c.place, _task.c.score).where(_task.c.search_id == bindparam("search")),
+    select(*_of_done, _reuse.c.place, _taken_score).join(_reuse).where(_reuse.c.search_id == bindparam("search")),
+).subquery()
+_succeeded = case((_done.c.failure.is_(null()), _done.c.score))
+_figures = select(func.max(_succeeded).label("best_score"), func.count(_done.c.failure).label("failed"))
 
 
 class Work:
@@ -83,9 +93,7 @@ class Work:
         self._database = database
         insert = _insert_of(database)
         self._insert_task: Insert = insert(_task).on_conflict_do_nothing(index_elements=["identity"])
-        self._insert_reuse: Insert = (
-            insert(_reuse).from_select(["search_id", "task_id"], _ids_of_others).on_conflict_do_nothing()
-        )
+        self._insert_reuse: Insert = insert(_reuse).on_conflict_do_nothing()
 
     def begin(self, record: SearchRecord) -> int:
         """Note that a search begins.
@@ -105,6 +113,7 @@ class Work:
             "updated_at": moment,
             "owner": this_process(),
             "fit_count": record.fit_count,
+            "scorers": json.dumps([_clean(name) for name in record.scorers]) if record.scorers else None,
         }
         with self._database.write() as connection:
             search_id = insert_row(connection, _search, row)
@@ -161,18 +170,18 @@ class Work:
             for search_id in sorted(by_search):
                 self._commit(connection, search_id, by_search[search_id])
 
-    def reuse(self, search_id: int, identities: Sequence[bytes]) -> None:
-        """Note that a search took the finished work of these identities, so that its tasks and figures include them.
+    def reuse(self, search_id: int, tasks: Sequence[ReusedTask]) -> None:
+        """Note that a search took finished work, so that its tasks and figures include it.
 
         Parameters
         ----------
         search_id : int
             From `begin`.
-        identities : sequence of bytes of length 32
-            Those that `find` found.
+        tasks : sequence of ReusedTask
+            Of the identities that `find` found.
         """
         with self._database.write() as connection:
-            self._link(connection, search_id, identities)
+            self._link(connection, search_id, tasks)
 
     def end(self, search_id: int, state: str, reused: int, computed: int, failed: int) -> None:
         """Note how a search ended.
@@ -253,7 +262,7 @@ class Work:
         return list(self._pages(search_id, failures=True))
 
     def candidates(self, search_id: int, *, limit: int | None = None) -> list[CandidateInfo]:
-        """The candidates of a search by mean score, the best first.
+        """The candidates of a search by mean score, the best first, and equal ones in the order of the search.
 
         Parameters
         ----------
@@ -263,29 +272,11 @@ class Work:
 
         Notes
         -----
-        For reading: the mean is the database's, and may differ from scikit-learn's in the last bits.
+        Takes a few microseconds for each finished task of the search.
         """
-        columns = (_task.c.candidate, _task.c.score, _task.c.duration_s, _task.c.failure)
-        done = union_all(
-            select(*columns).where(_task.c.search_id == search_id),
-            select(*columns).join(_reuse).where(_reuse.c.search_id == search_id),
-        ).subquery()
-        mean = func.avg(done.c.score).label("mean")
-        board = (
-            select(
-                done.c.candidate,
-                mean,
-                func.count().label("split_count"),
-                func.count(done.c.failure).label("failed"),
-                func.sum(done.c.duration_s).label("duration_s"),
-            )
-            .group_by(done.c.candidate)
-            .order_by(mean.desc().nulls_last(), done.c.candidate)
-            .limit(limit)
-        )
         with self._database.read() as connection:
-            rows = connection.execute(board).all()
-        return [CandidateInfo(search_id, *row) for row in rows]
+            rows = connection.execute(select(_done), {"search": search_id}).all()
+        return ranked(search_id, rows)[:limit]
 
     def _commit(self, connection: Connection, search_id: int, tasks: Sequence[FinishedTask]) -> None:
         moment = schema.now()
@@ -294,7 +285,7 @@ class Work:
         result = connection.execution_options(preserve_rowcount=True).execute(self._insert_task, rows)
         if result.rowcount < len(rows):
             # Some were there: committed before, or by another search at the same time.
-            self._link(connection, search_id, [task.identity for task in tasks])
+            self._link(connection, search_id, tasks)
             self._count_again(connection, search_id)
             return
         scores = [row["score"] for row in rows if row["score"] is not None and row["failure"] is None]
@@ -307,23 +298,32 @@ class Work:
         }
         connection.execute(_add, more)
 
-    def _link(self, connection: Connection, search_id: int, identities: Sequence[bytes]) -> None:
-        for portion in portions(identities):
-            connection.execute(self._insert_reuse, {"for_search": search_id, "identities": portion})
+    def _link(self, connection: Connection, search_id: int, tasks: Sequence[ReusedTask | FinishedTask]) -> None:
+        shown = {task.identity: (task.place, _number_of(task.score)) for task in tasks}
+        for portion in portions(list(shown)):
+            found = connection.execute(_ids_of_others, {"for_search": search_id, "identities": portion}).all()
+            rows = [
+                {"search_id": search_id, "task_id": task_id, "place": place, "score": score}
+                for identity, task_id in found
+                for place, score in (shown[identity],)
+            ]
+            if rows:
+                connection.execute(self._insert_reuse, rows)
         count = select(func.count()).where(_reuse.c.search_id == _search.c.id).scalar_subquery()
-        best = select(func.max(_task.c.score)).where(_own | _taken, _task.c.failure.is_(null())).scalar_subquery()
-        failed = select(func.count(_task.c.failure)).where(_own | _taken).scalar_subquery()
+        figures = connection.execute(_figures, {"search": search_id}).one()
         noted = update(_search).where(_search.c.id == search_id)
-        connection.execute(noted.values(reused=count, failed=failed, best_score=best, updated_at=schema.now()))
+        connection.execute(noted.values(reused=count, updated_at=schema.now(), **figures._mapping))
 
     def _count_again(self, connection: Connection, search_id: int) -> None:
-        computed = select(func.count()).where(_own).scalar_subquery()
+        computed = select(func.count()).where(_task.c.search_id == _search.c.id).scalar_subquery()
         counted = update(_search).where(_search.c.id == search_id)
         connection.execute(counted.values(computed=computed))
 
     def _pages(self, search_id: int, *, failures: bool) -> Iterator[TaskInfo]:
-        taken = select(_task, literal(True).label("reused")).join(_reuse).where(_reuse.c.search_id == search_id)
-        own = select(_task, literal(False).label("reused")).where(_task.c.search_id == search_id)
+        columns = [column for column in _task.c if column.key not in ("payload", "identity", "score")]
+        taken = select(*columns, literal(True).label("reused"), _taken_score.label("score"))
+        taken = taken.join(_reuse).where(_reuse.c.search_id == search_id)
+        own = select(*columns, literal(False).label("reused"), _task.c.score).where(_task.c.search_id == search_id)
         for wanted in (taken, own):
             if failures:
                 wanted = wanted.where(_task.c.failure.is_not(null()))
@@ -340,9 +340,6 @@ class Work:
                 )
 
     def _paged(self, wanted: Select[Any]) -> Iterator[Row[Any]]:
-        wanted = wanted.with_only_columns(
-            *(column for column in wanted.selected_columns if column.key not in ("payload", "identity"))
-        )
         last = 0
         while True:
             page = wanted.where(_task.c.id > last).order_by(_task.c.id).limit(_PAGE_ROWS)
@@ -380,18 +377,22 @@ def _check(task: FinishedTask) -> None:
 
 
 def _row_of(task: FinishedTask, moment: Any) -> dict[str, Any]:
-    score = None if task.score is None or math.isnan(task.score) else float(task.score)
     return {
         "identity": task.identity,
         "search_id": task.search_id,
         "candidate": _clean(task.candidate),
         "split": task.split,
-        "score": score,
+        "score": _number_of(task.score),
+        "place": task.place,
         "duration_s": task.duration_s,
         "payload": task.payload,
         "failure": None if task.failure is None else _clean(task.failure),
         "finished_at": moment,
     }
+
+
+def _number_of(score: float | None) -> float | None:
+    return None if score is None or math.isnan(score) else float(score)
 
 
 def _clean(text: str) -> str:
@@ -418,4 +419,5 @@ def _search_info(row: Row[Any], parts: Mapping[str, str]) -> SearchInfo:
         row.updated_at,
         row.ended_at,
         row.fit_count,
+        tuple(json.loads(row.scorers)) if row.scorers else (),
     )

@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from keepfit.checkpoint.scorers_seam import default_score
 from keepfit.checkpoint.sharing.case import Plain
 from keepfit.checkpoint.sharing_seam import passes
-from keepfit.checkpoint.sklearn_seam import default_score
 
 __all__ = ["Accuracy"]
 

@@ -322,7 +322,7 @@ async function showSearches() {
   $("search-list").replaceChildren(...found.slice(0, 50).map((one) => {
     const done = one.reused + one.computed;
     const words = [`${done.toLocaleString()} of ${one.task_count.toLocaleString()} fits`, one.state,
-      one.failed ? `${one.failed} failed` : "", one.best_score === null ? "" : `best score ${short(one.best_score)}`];
+      one.failed ? `${one.failed} failed` : "", one.best_score === null ? "" : `best ${one.scorer ?? "score"} ${short(one.best_score)}`];
     const button = make("button", { type: "button", className: "row" }, `${one.id} · ${one.model}`,
       make("small", { textContent: words.filter(Boolean).join(" · ") }));
     button.setAttribute("aria-current", String(one.id === state.search));
@@ -335,7 +335,7 @@ async function showSearch(search) {
   state.search = search.id;
   state.board = await (await ask(`api/searches/${search.id}`)).json();
   $("search").hidden = false;
-  $("search-title").textContent = `Search ${search.id}: ${search.model}, and others on the same data`;
+  $("search-title").textContent = `Search ${search.id}: ${search.model}${search.scorer ? ` by ${search.scorer}` : ""}, and others on the same data`;
   $("board").replaceChildren(...state.board.slice(0, 30).map((line) => make("tr", {},
     ...[line.rank, line.model, short(line.mean_score ?? "none"), line.split_count, `${short(line.duration_s)} s`, inWords(line.parameters)]
       .map((value) => make("td", { textContent: String(value) })))));
