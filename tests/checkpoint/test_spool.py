@@ -29,7 +29,9 @@ from test_sharing_guards import kept, planned
 
 import keepfit
 from keepfit.checkpoint.plan import Planner
-from keepfit.checkpoint.sharing import Trust, group
+from keepfit.checkpoint.sharing import Arrival, Trust, group
+from keepfit.checkpoint.spool import Spool
+from keepfit.errors import StoreError
 
 TASKS = spool_child.SPLITS * spool_child.CANDIDATES
 
@@ -102,6 +104,28 @@ def test_a_shared_step_is_fitted_once_for_each_group(tmp_path: Path, monkeypatch
     checks = len(names) - TASKS
     assert 1 <= checks <= GROUPS
     assert len(set(names)) == GROUPS + checks
+
+
+def test_what_does_not_fit_on_the_disk_leaves_no_half_of_it(tmp_path: Path) -> None:
+    code = f"""
+import resource, numpy
+from keepfit.checkpoint.sharing import Arrival, Trust
+from keepfit.checkpoint.spool import Outbox
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+outbox = Outbox({str(tmp_path)!r}, "")
+outbox.put([Arrival(0, numpy.zeros(100_000), [], False)], Trust())
+outbox.put([Arrival(1, numpy.zeros(10), [], False)], Trust())
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert [path.suffix for path in tmp_path.iterdir()] == [".results"]
+
+
+def test_what_goes_wrong_with_results_that_workers_hand_on_is_told() -> None:
+    def refuse(arrivals: Any, trust: Trust) -> None:
+        raise StoreError("the disk is full")
+
+    with pytest.raises(StoreError, match="the disk is full"), Spool(refuse) as spool:
+        spool.outbox.put([Arrival(0, 1.0, [], False)], Trust())
 
 
 def test_what_others_wait_for_is_checked_first_and_is_any_of_them() -> None:

@@ -163,6 +163,25 @@ def test_what_will_not_do_is_refused_before_anything_is_written(run, store, mode
     assert set(Path().iterdir()) == before
 
 
+@pytest.mark.parametrize("name", ["Dockerfile", "requirements.txt", "x.safetensors"])
+def test_files_of_others_are_not_replaced_and_its_own_are(run, model, wheel, tmp_path, name):
+    keepfit.dump(model, "x.safetensors")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / name).write_text("FROM scratch")
+    refused = run("containerize", "x.safetensors", "-o", folder, "--wheel", wheel)
+    assert refused.exit_code == 1
+    assert f"has {name}, which would be lost" in refused.stderr
+    assert [(path.name, path.read_text()) for path in folder.iterdir()] == [(name, "FROM scratch")]
+
+    assert run("containerize", "x.safetensors", "-o", "made", "--wheel", wheel).exit_code == 0
+    keepfit.dump({"other": 1}, "made/x.safetensors")
+    assert run("containerize", "x.safetensors", "-o", "made", "--wheel", wheel).exit_code == 0
+    assert Path("made/x.safetensors").read_bytes() == Path("x.safetensors").read_bytes()
+    assert run("containerize", "made/x.safetensors", "-o", "made", "--wheel", wheel).exit_code == 0
+    assert Path("made/x.safetensors").read_bytes() == Path("x.safetensors").read_bytes()
+
+
 def test_a_release_that_a_file_makes_up_does_not_get_into_the_requirements(run, model, monkeypatch):
     from keepfit.artifact import to_bytes
     from keepfit.persistence import graph_of

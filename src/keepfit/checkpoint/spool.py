@@ -49,9 +49,12 @@ class Outbox:
         """Hand on some results and what checks have shown; what cannot be written waits for the end of the job."""
         results = [(one.number, one.result, one.is_shared) for one in arrivals]
         path = Path(self.folder, uuid.uuid4().hex)
-        with contextlib.suppress(UnsupportedError, OSError):
+        try:
             path.write_bytes(dumps({"results": results, "held": trust.held, "refused": trust.refused}))
             path.rename(path.with_suffix(_SUFFIX))
+        except (UnsupportedError, OSError):
+            with contextlib.suppress(OSError):  # half a file would stay on a disk that is full
+                path.unlink(missing_ok=True)
 
     def is_abandoned(self) -> bool:
         """Whether nobody reads any more, as the process of the search was killed. Then the folder is removed."""
@@ -124,8 +127,10 @@ class Spool:
 
     def _read(self) -> None:
         for path in Path(self._folder.name).glob(f"*{_SUFFIX}"):
+            found = None
             with contextlib.suppress(KeepfitError, OSError):  # then they come at the end of the job
                 found = loads(path.read_bytes())
+            path.unlink(missing_ok=True)
+            if found is not None:
                 arrivals = [Arrival(number, result, [], is_shared) for number, result, is_shared in found["results"]]
                 self._take(arrivals, Trust(found["held"], found["refused"]))
-            path.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import sys
@@ -37,8 +38,10 @@ _RELEASE = re.compile(r"[0-9]+(\.[0-9]+)*((a|b|rc)[0-9]+)?(\.post[0-9]+)?(\.dev[
 
 _SCRATCH_MB = 64
 
+_SIGN = "Written by: keepfit containerize"
+
 _DOCKERFILE = """\
-# Serves the model {name} with keepfit. Written by: keepfit containerize
+# Serves the model {name} with keepfit. {sign}
 FROM python:{python}-slim AS build
 WORKDIR /build
 COPY {installed} ./
@@ -124,7 +127,7 @@ class _Container:
         python = f"{sys.version_info.major}.{sys.version_info.minor}"
         return {
             "Dockerfile": _DOCKERFILE.format(
-                name=self.name, python=python, port=self.port, installed=" ".join(installed), serve=serve
+                name=self.name, sign=_SIGN, python=python, port=self.port, installed=" ".join(installed), serve=serve
             ),
             "compose.yaml": _COMPOSE.format(
                 port=self.port, scratch_mb=self.scratch_mb, volumes=_VOLUMES if self.has_tokens else ""
@@ -168,6 +171,7 @@ def command(model: str, output: str | None, name: str | None, port: int, tokens:
     extras = ["serve", *(["pandas"] if "features" in facts else []), *(["zstd"] if graph.packed else [])]
     _check_served(model, graph, facts)
     folder = Path(output or f"{name}-container")
+    _check_folder(folder, f"{name}.safetensors")
     with tempfile.TemporaryDirectory(prefix="keepfit-") as made:
         wheel = wheel or make_wheel(Path(made))
         check_wheel(wheel)
@@ -179,11 +183,30 @@ def command(model: str, output: str | None, name: str | None, port: int, tokens:
         folder.mkdir(parents=True, exist_ok=True)
         for file, text in files.items():
             (folder / file).write_text(text)
-        (folder / f"{name}.safetensors").write_bytes(data)
+        if not artifact.is_same_file(address.place, folder / f"{name}.safetensors"):
+            (folder / f"{name}.safetensors").write_bytes(data)
         if wheel.resolve().parent != folder.resolve():
             shutil.copy(wheel, folder)
     say(f"wrote {folder}: {', '.join([*files, f'{name}.safetensors', wheel.name])}")
     _tell_next(folder, name, port, tokens)
+
+
+def _check_folder(folder: Path, model: str) -> None:
+    """Refuse to take the place of files that this command did not write.
+
+    Raises
+    ------
+    KeepfitError
+    """
+    recipe = folder / "Dockerfile"
+    if recipe.is_file() and _SIGN in recipe.read_text(errors="replace"):
+        return
+    written = ("Dockerfile", "compose.yaml", ".dockerignore", "requirements.txt", model)
+    there = [name for name in written if os.path.lexists(folder / name)]
+    if there:
+        raise KeepfitError(
+            f"{folder} has {', '.join(there)}, which would be lost; give a folder that has not: -o FOLDER"
+        )
 
 
 def _check_served(place: str, graph: Graph, facts: dict[str, str]) -> None:
