@@ -15,6 +15,7 @@ import pickle
 import subprocess
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -119,11 +120,21 @@ def check_folder(folder: Path) -> dict[str, dict[str, str]]:
     return found
 
 
-def run(categories: list[str], folder: Path) -> dict[str, dict[str, str]]:
-    """Round trips of the cases of some categories: what is wrong with each, by category and label."""
+def run(
+    categories: list[str], folder: Path, look: Callable[[str, Any], object] = lambda category, model: None
+) -> dict[str, dict[str, str]]:
+    """Round trips of the cases of some categories: what is wrong with each, by category and label.
+
+    `look` is called with the category and model of each case, as the models are nowhere else.
+    """
     import estimator_cases
 
-    problems = {name: write(folder / name, estimator_cases.cases(name)) for name in categories}
+    problems = {}
+    for name in categories:
+        cases = estimator_cases.cases(name)
+        for _, model, _ in cases:
+            look(name, model)
+        problems[name] = write(folder / name, cases)
     found = in_fresh_process(folder)
     return {name: {**found.get(name, {}), **problems[name]} for name in categories}
 

@@ -53,8 +53,20 @@ def scorers_for(estimator: Any) -> list[Any]:
     return [None, ["neg_mean_absolute_error", "r2"]]
 
 
-#: Theirs is another library's time; the first of its kind is always run.
-LONG = ("lightgbm, sampled", "lightgbm, regression")
+#: Of lightgbm the first is always run: the time is that library's. Of neighbours, brute force and trees are always run
+#: on whole numbers and on fractions, with ties; `auto`, which is one of them, is run where there are many columns.
+LONG = (
+    "lightgbm, sampled",
+    "lightgbm, regression",
+    "neighbours in iris by kd_tree",
+    "neighbours in iris by auto",
+    "neighbours in digits by auto",
+    "neighbours in digits by brute",
+    "neighbours in twice by auto",
+    "neighbours in twice by kd_tree",
+    "neighbours in coarse by auto",
+    "neighbours in coarse_fractions by brute",
+)
 
 
 @pytest.mark.parametrize(

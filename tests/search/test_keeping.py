@@ -164,8 +164,8 @@ def test_a_killed_search_goes_on_and_ends_as_if_nothing_had_happened(tmp_path, p
     process.communicate()
     with Store(place) as store:
         assert list(store) == ["nb"]
-    after = run(script, place, 0.0, n_jobs).communicate()[0]
-    whole = run(script, tmp_path / "other.db", 0.0, n_jobs).communicate()[0]
+    both = [run(script, place, 0.0, n_jobs), run(script, tmp_path / "other.db", 0.0, 1)]  # side by side
+    after, whole = [one.communicate()[0] for one in both]
     assert after == whole
     with Store(place) as store:
         newest = store.work.searches()[0]
