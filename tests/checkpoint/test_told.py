@@ -71,7 +71,7 @@ def test_a_scorer_has_the_name_that_its_user_knows(estimator: Any, scoring: Any,
     with keepfit.checkpoint(store, progress=False):
         cross_validate(estimator, X, y, scoring=scoring, cv=2)
     assert newest(store).scorers == (name,)
-    assert [board.scorer for board in boards(store)] == [name]
+    assert [board.scorers for board in boards(store)] == [(name,)]
 
 
 def test_a_cross_validation_for_its_scores_alone_is_by_the_scorer_and_not_by_score(store: Path) -> None:
@@ -102,9 +102,9 @@ def test_a_reused_search_that_chooses_by_another_metric_shows_its_own(store: Pat
         assert newest(store).scorers[0] == shown
         assert newest(store).best_score == max(search.cv_results_[f"split{k}_test_{shown}"].max() for k in range(5))
         assert boards(store)[0].lines[0].candidate.mean_score == search.cv_results_[f"mean_test_{shown}"].max()
-    assert [(board.scorer, board.search_ids) for board in boards(store)] == [
-        ("neg_log_loss", (3, 1)),
-        ("accuracy", (2,)),
+    assert [(board.scorers, board.search_ids) for board in boards(store)] == [
+        (("neg_log_loss",), (3, 1)),
+        (("accuracy",), (2,)),
     ]
 
 
@@ -123,7 +123,10 @@ def test_each_scorer_has_a_leaderboard_of_its_own_and_the_newest_comes_first(sto
         store, {"max_depth": [2]}, DecisionTreeClassifier(random_state=0), scoring={"hits": "accuracy"}, refit="hits"
     )
     found = boards(store)
-    assert [(board.scorer, board.search_ids) for board in found] == [("hits", (3, 1)), ("neg_log_loss", (2,))]
+    assert [(board.scorers, board.search_ids) for board in found] == [
+        (("hits", "accuracy"), (3, 1)),
+        (("neg_log_loss",), (2,)),
+    ]
     assert [len(board.lines) for board in found] == [3, 2]
     assert all(line.candidate.mean_score > 0.5 for line in found[0].lines)
     assert all(line.candidate.mean_score < 0 for line in found[1].lines)

@@ -86,7 +86,7 @@ def three_equal(tmp_path: Path) -> Iterator[Store]:
 
 def test_candidates_that_have_no_place_stand_by_size_as_before(three_equal: Store) -> None:
     [board] = leaderboards(three_equal)
-    assert (board.scorer, board.search_ids) == (None, (3, 2))
+    assert (board.scorers, board.search_ids) == ((), (3, 2))
     assert [line.parameters["n_neighbors"] for line in board.lines] == [2, 9, 10]
     assert {line.candidate.mean_score for line in board.lines} == {1.0}
     assert [one.best_score for one in three_equal.work.searches()] == [1.0, 1.0, 0.5]
@@ -102,7 +102,7 @@ def test_a_search_tells_the_order_and_the_scorer_of_what_it_takes_from_before(th
     again = work.begin(SearchRecord(old.kind, old.label, old.parts, 6, scorers=["accuracy"]))
     work.reuse(again, tasks)
     [board] = leaderboards(three_equal)
-    assert (board.scorer, board.search_ids) == ("accuracy", (again, 3, 2))
+    assert (board.scorers, board.search_ids) == (("accuracy",), (again, 3, 2))
     assert [line.parameters["n_neighbors"] for line in board.lines] == [10, 9, 2]
 
 

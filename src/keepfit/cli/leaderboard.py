@@ -52,14 +52,15 @@ def command(store: str, limit: int, per_model: bool, search_id: int | None, as_j
 
 def _text(board: Board) -> str:
     """A table under a line that says what its scores are."""
+    count = len(board.search_ids)
     ids = ", ".join(map(str, sorted(board.search_ids)))
-    searches = f"search {ids}" if len(board.search_ids) == 1 else f"searches {ids}"
-    by = "by a scorer that was not noted" if board.scorer is None else f"by {clean(board.scorer, _WIDE)}"
+    searches = f"search {ids}" if count == 1 else f"searches {ids}" if count <= _MOST_NAMED else f"{count} searches"
+    by = f"by {clean(' = '.join(board.scorers), _WIDE)}" if board.scorers else "by a scorer that was not noted"
     headers = ("rank", "model", "score", "splits", "failed", "time", "parameters")
     return f"{by} ({searches})\n{table(headers, [_row(line) for line in board.lines])}"
 
 
-_WIDE = 120
+_WIDE, _MOST_NAMED = 120, 12
 
 
 def _row(line: Line) -> tuple[object, ...]:
@@ -71,7 +72,13 @@ def _row(line: Line) -> tuple[object, ...]:
 
 def _as_dict(line: Line, board: Board) -> dict[str, Any]:
     fields = {field: getattr(line.candidate, field) for field in type(line.candidate).__dataclass_fields__}
-    return {"scorer": board.scorer, "rank": line.rank, "model": line.model, **fields, "candidate": line.parameters}
+    return {
+        "scorer": next(iter(board.scorers), None),
+        "rank": line.rank,
+        "model": line.model,
+        **fields,
+        "candidate": line.parameters,
+    }
 
 
 def _in_words(parameters: Any) -> str:

@@ -53,15 +53,16 @@ class Board:
 
     Parameters
     ----------
-    scorer : str or None
-        Its name; None where it is not known, of searches that a keepfit before schema 4 of stores ran.
+    scorers : tuple of str
+        Its name, or the names that users gave it, that of the newest search first. Empty where it is not known, of
+        searches that a keepfit before schema 4 of stores ran.
     search_ids : tuple of int
         The searches, the newest first.
     lines : list of Line
         The best first; candidates with fewer splits done than others come last.
     """
 
-    scorer: str | None
+    scorers: tuple[str, ...]
     search_ids: tuple[int, ...]
     lines: list[Line]
 
@@ -107,8 +108,8 @@ def leaderboards(
                 best.setdefault(name, (name, candidate))
             lines = list(best.values())
         numbered = [Line(rank, *line) for rank, line in enumerate(lines[:limit], 1)]
-        scorer = next((one.scorers[0] for one in alike if one.scorers), names.get(alike[0].parts.get("scorer")))
-        boards.append(Board(scorer, tuple(one.id for one in alike), numbered))
+        told = dict.fromkeys(one.scorers[0] for one in alike if one.scorers)
+        boards.append(Board(tuple(told) or _named(alike[0], names), tuple(one.id for one in alike), numbered))
     return boards
 
 
@@ -143,6 +144,12 @@ def _by_scorer(searches: Iterable[SearchInfo]) -> list[list[SearchInfo]]:
     for one in searches:
         groups.setdefault(one.parts.get("scorer"), []).append(one)
     return list(groups.values())
+
+
+def _named(search: SearchInfo, names: Mapping[str | None, str]) -> tuple[str, ...]:
+    """The name of a search's scorer by what else is in the store."""
+    name = names.get(search.parts.get("scorer"))
+    return () if name is None else (name,)
 
 
 def _ranked(
