@@ -22,9 +22,8 @@ from keepfit.artifact.header import (
     encode,
     lay_out,
 )
-from keepfit.artifact.memory import file_of_zeros
 from keepfit.errors import UnsupportedError
-from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Rows, to_json
+from keepfit.graph import LIMITS, PLAIN_DTYPES, Graph, Rows, file_of_zeros, to_json
 
 __all__ = ["NewFile", "to_bytes", "write"]
 

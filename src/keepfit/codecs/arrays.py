@@ -25,7 +25,7 @@ from keepfit.codecs.functions import FUNCTION
 from keepfit.codecs.layout import LONG, check_shape, gaps_of, note_strides, with_strides
 from keepfit.codecs.numpy_seam import masked_array, masked_parts
 from keepfit.errors import InvalidStateError, UnsupportedError
-from keepfit.graph import PLAIN_DTYPES, Node, Rows
+from keepfit.graph import PLAIN_DTYPES, Node, Rows, copy_of
 
 __all__ = ["find"]
 
@@ -111,7 +111,7 @@ class _Array(CyclicCodec):
     def build(self, node: Node, context: Building) -> Any:
         state = node.state
         if not state and node.array is not None and node.array.dtype.kind in "iuf" and node.array.size:  # as most are
-            return node.array if node.array.flags.writeable else node.array.copy()
+            return node.array if node.array.flags.writeable else copy_of(node.array)
         writeable = state.get("writeable", True)
         if type(writeable) is not bool or state.get("order", "C") not in ("C", "F"):
             raise InvalidStateError("an array's order is C or F, and its writeable flag is a bool")
@@ -122,7 +122,7 @@ class _Array(CyclicCodec):
             if not state.keys() <= {"dtype", "order", "writeable", "dims", "strides"}:
                 raise InvalidStateError(f"an array has no fields {sorted(state)}")
             if writeable and not array.flags.writeable:
-                array = array.copy()  # as it stands in the file: NumPy copies records field by field
+                array = copy_of(array)  # as it stands in the file: NumPy copies records field by field
             if "dtype" in state:
                 array = _from_plain(array, as_dtype(state["dtype"]), state.get("dims"), context)
             elif "dims" in state:

@@ -17,6 +17,7 @@ dates, complex, Fortran order) says so in its node's state.
 """
 
 from keepfit.graph.limits import LIMITS, Limits
+from keepfit.graph.memory import copy_of, file_of_zeros, fresh_memory
 from keepfit.graph.nodes import (
     INLINE_TYPES,
     PLAIN_DTYPES,
@@ -47,7 +48,10 @@ __all__ = [
     "Rows",
     "Stream",
     "Value",
+    "copy_of",
+    "file_of_zeros",
     "first_objects",
+    "fresh_memory",
     "from_json",
     "refs_of",
     "to_json",
