@@ -106,6 +106,20 @@ def test_models_that_share_all_they_are_made_of_come_back_unless_looking_at_them
         codecs.decode(many_of_one_forest(5000, 800))
 
 
+@pytest.mark.parametrize("depth", [500, 1000, 2000, 4000, 8000])
+def test_models_in_each_other_that_are_too_many_together_are_refused_by_dump(depth: int) -> None:
+    model: Any = LogisticRegression()
+    shared = [None, model]
+    for _ in range(depth):
+        model = Pipeline([("one", model)])
+    try:
+        taken = codecs.encode([model, shared, shared])
+    except UnsupportedError as error:
+        assert "together" in str(error)  # noqa: PT017 - either this or what follows
+    else:
+        assert isinstance(codecs.decode(taken)[0], Pipeline)
+
+
 @pytest.mark.parametrize("depth", range(10, 20))
 def test_what_is_shared_more_and_more_is_refused_from_where_load_would_refuse_it(depth: int) -> None:
     model: Any = LogisticRegression()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from keepfit.codecs.codec import GROUPED_BYTES_MAX, Codec, Reducing, as_record, class_name, find_codec
-from keepfit.codecs.expansion import EXPANSION, check_expansion
+from keepfit.codecs.expansion import EXPANSION, EXPANSION_TOGETHER, check_expansion
 from keepfit.codecs.functions import CLASS
 from keepfit.codecs.inline import all_inline, is_inline
 from keepfit.codecs.naming import part_names, part_of
@@ -260,7 +260,8 @@ class _Walk:
         """
         if self._shared > _SHARED_MAX or not self._holders.isdisjoint(NESTED):
             return False
-        return (self._objects + self._repeats) << self._shared <= EXPANSION
+        most = (self._objects + self._repeats) << self._shared
+        return most <= EXPANSION and (not self._shared or most * self._objects <= EXPANSION_TOGETHER)
 
     def _note_shared(self, obj: Any, times: int) -> None:
         if type(obj) is np.ndarray and not obj.dtype.hasobject:

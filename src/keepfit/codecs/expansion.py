@@ -15,7 +15,7 @@ from operator import countOf, eq
 from keepfit.errors import InvalidStateError
 from keepfit.graph import Node, Outline, Ref, refs_of
 
-__all__ = ["EXPANSION", "check_expansion"]
+__all__ = ["EXPANSION", "EXPANSION_TOGETHER", "check_expansion"]
 
 #: Parts of a model, each counted as often as it is called. More are fine where the file holds as many.
 EXPANSION = 100_000
@@ -24,7 +24,7 @@ _SHARING = 10
 #: Checks of a model go through its parts. So all models of a file together may have more than one, but so many times.
 _TOGETHER = 10
 #: So many are fine in any file: copies of a model that share what they are made of are kept as what they share.
-_EXPANSION_TOGETHER = 10_000_000
+EXPANSION_TOGETHER = 10_000_000
 
 
 def check_expansion(outline: Outline) -> None:
@@ -58,7 +58,7 @@ def check_expansion(outline: Outline) -> None:
     limit = max(EXPANSION, _SHARING * objects)
     if _most_parts_of_trees(holding) <= limit or not any(node.type.startswith("sklearn.") for node in nodes):
         return
-    limit_together = max(_EXPANSION_TOGETHER, _TOGETHER * _SHARING * objects)
+    limit_together = max(EXPANSION_TOGETHER, _TOGETHER * _SHARING * objects)
     together = 0
     parts: dict[int, int] = {}  # of objects that have any
     for first, node, refs, _ in holding:
