@@ -12,6 +12,7 @@ from sklearn import config_context
 from sklearn.cluster import Birch
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import FeatureUnion, Pipeline
 from spoiling import X, assert_refused, fitted
@@ -91,22 +92,31 @@ def test_a_model_that_shares_parts_comes_back() -> None:
     assert back.steps[0][1] is back.steps[999][1]
 
 
-def many_of_one_forest(models: int, trees: int) -> Any:
-    forest = RandomForestClassifier(trees, max_depth=1, random_state=0).fit(X, X[:, 0] > 0)
-    graph = codecs.encode([copy.copy(forest) for _ in range(models)])
-    group = next(node for node in graph.nodes if node.count == models and "Forest" in node.type)
-    group.columns["estimators_"] = [group.state["estimators_"]] * models  # as if they differed in it
-    group.state["estimators_"] = None
+def many_of_one(model: Any, attribute: str, count: int) -> Any:
+    """A graph of many models that have all in common, but say that they differ in one attribute."""
+    graph = codecs.encode([copy.copy(model) for _ in range(count)])
+    group = next(node for node in graph.nodes if node.count == count and node.type.endswith(type(model).__name__))
+    group.columns[attribute] = [group.state[attribute]] * count
+    group.state[attribute] = None
     return graph
 
 
-def test_models_that_share_all_they_are_made_of_come_back_unless_looking_at_them_takes_for_ever() -> None:
-    assert len(codecs.decode(many_of_one_forest(100, 100))) == 100
+def test_models_that_share_their_members_come_back_unless_they_are_too_many_together() -> None:
+    forest = RandomForestClassifier(800, max_depth=1, random_state=0).fit(X, X[:, 0] > 0)
+    assert len(codecs.decode(many_of_one(forest, "estimators_", 100))) == 100
     with pytest.raises((InvalidStateError, UnsupportedError), match="together"):
-        codecs.decode(many_of_one_forest(5000, 800))
+        codecs.decode(many_of_one(forest, "estimators_", 5000))
 
 
-@pytest.mark.parametrize("depth", [500, 1000, 2000, 4000, 8000])
+def test_models_that_share_large_contents_come_back_unless_looking_through_them_has_no_end() -> None:
+    words = CountVectorizer(tokenizer=str.split, token_pattern=None).fit([" ".join(map(str, range(100_000)))])
+    words.tokenizer = None
+    assert len(codecs.decode(many_of_one(words, "vocabulary_", 100))) == 100
+    with pytest.raises(InvalidStateError, match="too long to look through"):
+        codecs.decode(many_of_one(words, "vocabulary_", 6000))
+
+
+@pytest.mark.parametrize("depth", [1000, 5000])
 def test_models_in_each_other_that_are_too_many_together_are_refused_by_dump(depth: int) -> None:
     model: Any = LogisticRegression()
     shared = [None, model]

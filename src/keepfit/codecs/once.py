@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from keepfit.codecs.codec import Building
+from keepfit.errors import InvalidStateError
 
-__all__ = ["once", "value_range"]
+__all__ = ["are_large", "note_read", "once", "value_range"]
+
+#: To look through as many takes no longer than to build what holds them.
+_LARGE = 1000
+#: Contents may be looked through so often as that comes to so many times what there is, or to so many values in any
+#: file: copies of a model share what it holds.
+_READ_TIMES, _READ_FREE = 100, 500_000_000
 
 
 def once(context: Building | None, key: Hashable, find: Callable[[], Any]) -> Any:
@@ -39,3 +47,58 @@ def value_range(context: Building | None, values: NDArray[Any]) -> tuple[int, in
     """The lowest and the highest of an array of integers that is not empty."""
     found: tuple[int, int] = once(context, ("range", id(values)), lambda: (int(values.min()), int(values.max())))
     return found
+
+
+class _Read:
+    """How many values were looked through while one graph is built, and how many of them for the first time."""
+
+    def __init__(self) -> None:
+        self.known: set[int] = set()
+        self.first = self.all = 0
+
+
+def are_large(values: Collection[Any]) -> list[Any]:
+    """Those of some values that are arrays or containers of so much that to look through them takes a while."""
+    if _CONTENTS.isdisjoint(map(type, values)):
+        return []
+    return [value for value in values if type(value) in _CONTENTS and _size(value) > _LARGE]
+
+
+def note_read(values: Iterable[Any], context: Building, times: int = 1) -> None:
+    """Note that large contents are about to be looked through, where that is not done once for all who hold them.
+
+    Parameters
+    ----------
+    values : iterable
+        Of `are_large`.
+    context : Building
+    times : int, default=1
+
+    Raises
+    ------
+    InvalidStateError
+        If it is done again and again: a small file could hold a large vocabulary for any number of models.
+    """
+    read: _Read = once(context, _Read, _Read)
+    for value in values:
+        size = _size(value)
+        read.all += size * times
+        if id(value) not in read.known:
+            read.known.add(id(value))
+            read.first += size
+    if read.all > max(_READ_FREE, _READ_TIMES * read.first):
+        raise InvalidStateError(
+            "many models hold the same large contents, which takes too long to look through for each"
+        )
+
+
+#: NumPy goes through so many numbers in the time that one object takes.
+_NUMBERS_AT_ONCE = 16
+_CONTENTS = frozenset({dict, list, np.ndarray, tuple})
+
+
+def _size(value: Any) -> int:
+    if type(value) is not np.ndarray:
+        return len(value)
+    size: int = value.size
+    return size if value.dtype.kind in "OSUT" else size // _NUMBERS_AT_ONCE

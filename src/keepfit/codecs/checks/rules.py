@@ -36,6 +36,7 @@ from typing import Any, NoReturn, TypeGuard
 import numpy as np
 
 from keepfit.codecs.codec import Building, class_name, whole_of
+from keepfit.codecs.once import are_large, note_read
 from keepfit.errors import InvalidStateError
 
 __all__ = [
@@ -191,6 +192,7 @@ class Check:
             elif rule[1]:
                 missing = missing or rule[0]
         if rules:
+            self._note_read(state, context)
             self._test(rules, state, dims)
             if missing:
                 refuse(f"a fitted {_last(self.name)} has the attribute {missing!r}")
@@ -211,6 +213,7 @@ class Check:
         missing = next((name for name, needed, _, _ in self._rules if needed and name not in first), "")
         own = [rule for rule in rules if rule[0] in columns and not _hold_alike(rule[3], columns[rule[0]], context)]
         common: Dims = {}
+        self._note_read(first, context)
         self._test([rule for rule in rules if rule not in own] if own else rules, first, common)
         counts = [
             name for name in _COUNTS & first.keys() if not all(map(_is_plain_count, columns.get(name, (first[name],))))
@@ -220,6 +223,12 @@ class Check:
         extras = self._extra if rules else ()
         if not own and len(members) > 1:
             extras = tuple(extra for extra in extras if not _holds_for_all(extra, first, common, columns.keys()))
+        if own or extras:
+            alike = {name: value for name, value in first.items() if name not in columns}
+            self._note_read(alike, context, times=len(members))
+            for name, column in columns.items():
+                if (large := are_large(column)) and not self.leaves_unread(name):
+                    note_read(large, context)
         if not own and not counts:
             for extra in extras:
                 for state in members:
@@ -232,6 +241,11 @@ class Check:
                 extra(state, dims)
             if counts:
                 check_backed_counts(state, self.name)
+
+    def _note_read(self, state: State, context: Building, times: int = 1) -> None:
+        if are_large(state.values()):
+            read = [value for name, value in state.items() if not self.leaves_unread(name)]
+            note_read(are_large(read), context, times)
 
     def _test(self, rules: list[_Rule], state: State, dims: Dims) -> None:
         for attribute, _, tests, text in rules:
