@@ -1,7 +1,7 @@
 """A search in a process of its own that others share. Each evaluation is written down in a file.
 
-``python lease_child.py PLACE LOG KIND COUNT``: prints how many tasks it computed and what it found. Nobody goes on
-before `COUNT` processes have begun to evaluate.
+It writes how many tasks it computed, how many it took and what it found into a file. Nobody goes on before a number of
+processes have begun to evaluate.
 """
 
 from __future__ import annotations
@@ -64,11 +64,11 @@ def prepare(log: str, count: str) -> None:
     os.environ.update(LEASE_LOG=log, LEASE_OWNER=str(os.getpid()), LEASE_COUNT=count)
 
 
-def main(place: str, log: str, kind: str, count: str) -> None:
+def main(place: str, log: str, kind: str, count: str, answer: str) -> None:
     prepare(log, count)
     with keepfit.checkpoint(place, progress=False) as run:
         digest = hashlib.sha256(found(kind)).hexdigest()
-    print(run.computed, run.reused, digest, flush=True)
+    Path(answer).write_text(f"{run.computed} {run.reused} {digest}")
 
 
 if __name__ == "__main__":
