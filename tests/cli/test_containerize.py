@@ -198,9 +198,13 @@ def test_in_a_clone_it_is_the_clone_that_the_wheel_is_made_of():
     assert wheels.installed_from() == ROOT
 
 
-def installed_from(folder):
-    """What the keepfit in a folder says where it was installed from."""
-    script = "from keepfit.cli import wheels; print(wheels.installed_from())"
+def installed_from(folder, stranger=""):
+    """What the keepfit in a folder says where it was installed from, if all of that name belongs to a stranger."""
+    script = (
+        "from keepfit.cli import wheels; known = wheels._owner\n"
+        f"wheels._owner = lambda path: 4711 if path.name == {stranger!r} else known(path)\n"
+        "print(wheels.installed_from())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", script], env={"PYTHONPATH": str(folder)}, capture_output=True, text=True, check=True
     )
@@ -221,6 +225,7 @@ def test_of_an_installed_one_the_wheel_is_made_where_it_was_installed_from(tmp_p
     ):
         (facts / "direct_url.json").write_text(json.dumps({"url": url, "dir_info": {}}))
         assert installed_from(tmp_path / "site") == place
+        assert installed_from(tmp_path / "site", stranger="a clone") == "None"
 
 
 def test_where_no_wheel_can_be_made_it_says_how_to_make_one(run, store, tmp_path, monkeypatch):

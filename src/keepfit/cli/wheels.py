@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -49,7 +50,8 @@ def make_wheel(folder: Path) -> Path:
     """
     place = installed_from()
     if place is None:
-        raise KeepfitError(f"the image needs a wheel of keepfit, and what this one was installed from is gone; {_HOW}")
+        what = "what this one was installed from is gone, or somebody else's"
+        raise KeepfitError(f"the image needs a wheel of keepfit, and {what}; {_HOW}")
     say(f"making a wheel of keepfit from {place}")
     # -P: a pip.py in the current folder is somebody else's
     pip = [sys.executable, "-P", "-m", "pip", "wheel", "--quiet", "--no-deps", "--disable-pip-version-check"]
@@ -64,7 +66,11 @@ def make_wheel(folder: Path) -> Path:
 
 
 def installed_from() -> Path | None:
-    """The folder or file that the keepfit that runs comes from; None if it is gone, or came from a package index."""
+    """The folder or file that the keepfit that runs comes from; None if it came from a package index, or is gone.
+
+    What is there now may be somebody else's, where anybody may put something (``/tmp``), and to make a wheel of it is
+    to run it. So it must belong to who owns the keepfit that runs, to this user or to root.
+    """
     package = Path(keepfit.__file__).resolve().parent
     clone = package.parents[1]
     if package.parent.name == "src" and _is_keepfit(clone / "pyproject.toml"):
@@ -77,7 +83,15 @@ def installed_from() -> Path | None:
         return None
     url = urlsplit(json.loads(found.read_text("direct_url.json") or "{}").get("url", ""))  # PEP 610
     path = Path(url2pathname(url.path))
-    return path if url.scheme == "file" and path.exists() else None
+    ours = {0, _owner(package), os.getuid() if os.name == "posix" else 0}
+    return path if url.scheme == "file" and _owner(path) in ours else None
+
+
+def _owner(path: Path) -> int | None:
+    try:
+        return path.stat().st_uid  # on Windows 0
+    except OSError:  # it is gone
+        return None
 
 
 def _is_keepfit(project: Path) -> bool:
