@@ -134,27 +134,64 @@ def test_what_was_read_while_somebody_wrote_does_not_count(place):
         other["n"] = 1
 
 
-def test_work_that_a_killed_process_left_beside_a_store_is_not_called_damage(place, monkeypatch):
+@pytest.fixture
+def copy_in_use(place: Path) -> Iterator[Path]:
+    """A copy of a store that was in use: the last work is in its -wal, and there is no -shm."""
+    copy = place.parent / "copy"
     with with_rights(place):
         writer = Store(place)
         writer["n"] = 1
-        copy = place.parent / "copy"
         copy.mkdir(mode=0o755)
         for name in ("state.db", "state.db-wal"):
             shutil.copy(place.parent / name, copy / name)
         writer.close()
-        lock(copy)
-    try:
-        monkeypatch.chdir(copy)
-        with without_rights():
-            for words in (["show", "state.db"], ["verify", "state.db"], ["doctor", "state.db"]):
-                result = CliRunner().invoke(root, words)
-                assert result.exit_code == 1
-                assert "another process may have left work beside it" in result.output
-                assert "damaged" not in result.output
-    finally:
-        copy.chmod(0o755)
-        place.parent.chmod(0o755)
+    lock(copy)
+    yield copy / "state.db"
+    copy.chmod(0o755)
+    place.parent.chmod(0o755)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_work_beside_a_copied_store_is_read_without_writing_anything(copy_in_use, monkeypatch):
+    monkeypatch.chdir(copy_in_use.parent)
+    before = contents(copy_in_use.parent)
+    assert sorted(before) == ["state.db", "state.db-wal"]
+    with without_rights():
+        with Store("state.db") as store:
+            assert list(store) == ["m", "n"]
+            assert store["n"] == 1
+            with pytest.raises(StoreError, match="can be read, not written"):
+                store["o"] = 1
+        for words in (["show", "state.db"], ["verify", "state.db"], ["doctor", "state.db"], ["status", "state.db"]):
+            result = CliRunner().invoke(root, words)
+            assert result.exit_code == 0, result.output
+    assert contents(copy_in_use.parent) == before
+
+
+def test_what_was_read_beside_a_copied_store_does_not_count_if_somebody_wrote(copy_in_use):
+    with (
+        without_rights(),
+        Store(copy_in_use) as store,
+        pytest.raises(StoreError, match="was written by another process while it was read; try again"),
+        store._database.read(),
+        with_rights(copy_in_use),
+        Store(copy_in_use) as other,
+    ):
+        other["o"] = 1
+
+
+def test_work_that_may_not_be_read_is_not_left_out_nor_called_damage(copy_in_use, monkeypatch):
+    monkeypatch.chdir(copy_in_use.parent)
+    Path("state.db-wal").chmod(0o000)
+    with without_rights():
+        for words in (["show", "state.db"], ["verify", "state.db"], ["doctor", "state.db"]):
+            result = CliRunner().invoke(root, words)
+            assert result.exit_code == 1
+            assert "in files ending in -wal and -shm, must be readable as well" in result.output
+            assert "damaged" not in result.output
 
 
 def test_a_link_leads_to_the_rights_of_the_file(place):

@@ -402,6 +402,6 @@ _SQLITE_ERRORS = {
     "disk is full": "the disk is full; what was being written is not kept, everything before it is",
     "disk I/O error": "the disk cannot be read or written",
     "readonly database": "the file or its folder may not be written; SQLite needs both",
-    "unable to open database file": "the file cannot be opened; its folder must exist and be writable, as "
-    "another process may have left work beside it (in the file ending in -wal)",
+    "unable to open database file": "the file cannot be opened; its folder must exist, and what another "
+    "process may have left beside it, in files ending in -wal and -shm, must be readable as well",
 }
