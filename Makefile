@@ -9,6 +9,9 @@ BIN := $(VENV)/bin
 BUILT_FROM := pyproject.toml setup.py src/keepfit/codecs/_tree_kernel.c
 PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable-pip-version-check
 
+# Tests start hundreds of processes: each would compile the sources again where this is set.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint tests floor-tests floor-server sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
 .PHONY: bench-search bench-predict bench-serve ecosystem tables clean
