@@ -63,6 +63,7 @@ class Identities:
         self._drawing: dict[bytes, bool] = {}  # by the digest of an estimator
         self._random: dict[tuple[int, int], bool] = {}  # by the ids of a candidate and a splitter
         self._candidates: dict[int, bytes] = {}
+        self._last: dict[str, tuple[Any, bytes]] = {}  # by the name of an argument
         self._occurrences = occurrences
         self._here: Counter[bytes] = Counter()
         self._surroundings = {
@@ -103,10 +104,8 @@ class Identities:
             raise NoIdentityError(f"the callback {callbacks[0]} must see every fit")
         digest = self._start.copy()
         estimator = self._estimator(arguments["estimator"])
-        for name in sorted(arguments):
-            if name not in self._evaluation.ignored:
-                digest.update(b"%d %b" % (len(name), name.encode()))
-                digest.update(estimator if name == "estimator" else self._argument(name, arguments[name]))
+        names = sorted(arguments.keys() - self._evaluation.ignored)
+        digest.update(b"".join([self._written(name, arguments[name], estimator) for name in names]))
         identity = digest.digest()
         seen = self._occurrences if self._draws(arguments, estimator) else self._here
         seen[identity] += 1
@@ -141,6 +140,14 @@ class Identities:
             return self._estimator(value) if name == "estimator" else self._argument(name, value)
         except NoIdentityError:
             return b"unknown"
+
+    def _written(self, name: str, value: Any, estimator: bytes) -> bytes:
+        """An argument's name and the digest of its value. Most are the same object for all tasks."""
+        known = self._last.get(name)
+        if known is None or known[0] is not value:
+            digest = estimator if name == "estimator" else self._argument(name, value)
+            known = self._last[name] = (value, b"%d %b%b" % (len(name), name.encode(), digest))
+        return known[1]
 
     def _argument(self, name: str, value: Any) -> bytes:
         return self._candidate(value) if name == "parameters" else self._contents.digest(value)
@@ -181,9 +188,14 @@ class Identities:
         return self._drawing[estimator] or self._random[key]
 
 
+_ATOMS = frozenset({type(None), bool, int, float, str})
+
+
 def _outline(obj: Any) -> Any:
     """The shape of an estimator down to the ids of its values: while all live, equal outlines are equal contents."""
     kind = type(obj)
+    if kind in _ATOMS:
+        return id(obj)
     if kind is list or kind is tuple:
         return (id(kind), *map(_outline, obj))
     if kind is dict:

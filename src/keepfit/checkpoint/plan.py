@@ -73,6 +73,26 @@ class _Step:
     is_last: bool = False
 
 
+@dataclass(frozen=True)
+class _Candidate:
+    """The leading steps of a candidate that others may share, and what its tasks have in common."""
+
+    steps: tuple[_Step, ...]
+    levels: tuple[Level, ...]
+    kind: int
+    cost: float
+    rank: list[Any]
+
+    def order(self) -> list[Any]:
+        """Where its tasks stand among those of others."""
+        if self.steps[-1].is_last:
+            return self.rank
+        return [*self.rank, (-random.random(),)]  # noqa: S311 - alike in all that is shared: any may be checked first
+
+    def member(self, number: int, task: _TaskCall) -> Member:
+        return Member(number, task, self.levels, self.kind, self.cost)
+
+
 def plain_plan(numbers: Sequence[int]) -> Plan:
     """Each task by itself."""
     return Plan([], list(numbers), len(numbers))
@@ -95,7 +115,7 @@ class Planner:
         self._tasks = tasks
         self._arguments = arguments
         self._worker_count = worker_count
-        self._steps: dict[int, tuple[_Step, ...]] = {}
+        self._candidates: dict[int, _Candidate | None] = {}
         self._names: dict[Hashable, int] = {}
 
     def plan(self, numbers: Sequence[int], checked: Collection[int] = ()) -> Plan:
@@ -110,20 +130,20 @@ class Planner:
         """
         if len(numbers) < 2 or not sharing_seam.may_share(self._arguments[numbers[0]]):
             return plain_plan(numbers)
-        together: dict[tuple[Hashable, Hashable], list[int]] = {}
+        together: dict[tuple[Hashable, int], dict[int, _Candidate]] = {}
         single = []
         for number in numbers:
-            steps = self._steps_of(self._arguments[number])
-            if steps:
-                together.setdefault((self._split(number), steps[0].fit), []).append(number)
-            else:
+            candidate = self._candidate_of(number)
+            if candidate is None:
                 single.append(number)
-        groups: list[Group] = []
-        for members in together.values():
-            if len(members) < 2:
-                single.extend(members)
             else:
-                groups.extend(self._groups(members))
+                together.setdefault((self._split(number), candidate.levels[0].fit), {})[number] = candidate
+        groups: list[Group] = []
+        for candidates in together.values():
+            if len(candidates) < 2:
+                single.extend(candidates)
+            else:
+                groups.extend(self._groups(candidates))
         fits = sum(len({member.last_fit for member in group.members}) for group in groups)
         groups.sort(key=lambda group: (group.cost, len(group.members)), reverse=True)
         needed = self._checking(groups, checked)
@@ -150,56 +170,40 @@ class Planner:
         arguments = self._arguments[number]
         return tuple(id(value) for name, value in arguments.items() if name not in _OWN)
 
-    def _steps_of(self, arguments: Mapping[str, Any]) -> tuple[_Step, ...]:
-        """The leading steps of a candidate that others may share; found once for all its splits."""
+    def _candidate_of(self, number: int) -> _Candidate | None:
+        """The candidate of a task, found once for all its splits; None if it has nothing that others may share."""
+        arguments = self._arguments[number]
         parameters = arguments["parameters"]
-        known = self._steps.get(id(parameters))
-        if known is None:
-            known = self._steps[id(parameters)] = _steps(arguments["estimator"], parameters)
-        return known
+        key = id(parameters)
+        if key not in self._candidates:
+            steps = _steps(arguments["estimator"], parameters)
+            self._candidates[key] = self._candidate(steps) if steps else None
+        return self._candidates[key]
 
-    def _groups(self, numbers: Sequence[int]) -> list[Group]:
-        """The groups of some tasks that begin with the same step, in an order in which those that share most stand
-        side by side."""
-        members = sorted((self._member(number) for number in numbers), key=self._order)
-        remembers = sharing_seam.is_stock_scorer(self._arguments[numbers[0]]["scorer"])
-        parts = map(_begun_at_random, self._parts(members))
-        return [Group(part, self._kin(part), remembers) for part in parts]
-
-    def _member(self, number: int) -> Member:
-        levels = []
-        path: Hashable = None
-        steps = self._steps_of(self._arguments[number])
+    def _candidate(self, steps: tuple[_Step, ...]) -> _Candidate:
+        levels, rank = [], []
+        path = -1
         for step in steps:
             fit = self._name((path, step.fit))
-            path = (path, step.state)
-            state = fit if step.case is None else self._name(path)
-            levels.append(Level(fit, state, step.case, step.is_last))
+            path = self._name((path, step.state))
+            levels.append(Level(fit, path, step.case, step.is_last))
+            rank.append((fit, step.case.rank(step.estimator) if step.case else 0, path))
         last = steps[-1]
         cost = last.case.cost(last.estimator) if last.case is not None and last.is_last else 1.0
         kind = self._name(tuple(step.fit for step in steps))
-        return Member(number, self._tasks[number], tuple(levels), kind, cost)
+        return _Candidate(steps, tuple(levels), kind, cost, rank)
 
-    def _order(self, member: Member) -> list[Any]:
-        steps = self._steps_of(self._arguments[member.number])
-        order: list[Any] = [
-            (level.fit, step.case.rank(step.estimator) if step.case else 0, level.state)
-            for level, step in zip(member.levels, steps, strict=True)
-        ]
-        if not member.levels[-1].is_last:  # alike in all that is shared: at random, so that the first may be checked
-            order.append((-random.random(),))  # noqa: S311
-        return order
+    def _groups(self, candidates: Mapping[int, _Candidate]) -> list[Group]:
+        """The groups of some tasks that begin with the same step, in an order in which those that share most stand
+        side by side."""
+        numbers = sorted(candidates, key=lambda number: candidates[number].order())
+        members = [candidates[number].member(number, self._tasks[number]) for number in numbers]
+        remembers = sharing_seam.is_stock_scorer(self._arguments[numbers[0]]["scorer"])
+        parts = map(_begun_at_random, self._parts(members))
+        return [Group(part, _kin(part, candidates), remembers) for part in parts]
 
     def _name(self, key: Hashable) -> int:
         return self._names.setdefault(key, len(self._names))
-
-    def _kin(self, members: Sequence[Member]) -> dict[int, list[Any]]:
-        kin: dict[int, dict[int, Any]] = {}
-        for member in members:
-            for level, step in zip(member.levels, self._steps_of(self._arguments[member.number]), strict=True):
-                if level.case is not None:
-                    kin.setdefault(level.fit, {})[level.state] = step.estimator
-        return {fit: list(found.values()) for fit, found in kin.items()}
 
     def _parts(self, members: list[Member]) -> list[list[Member]]:
         """Pieces for several workers: cut where no long fit is done twice."""
@@ -214,6 +218,16 @@ class Planner:
                 parts.append([])
             parts[-1].append(member)
         return parts
+
+
+def _kin(members: Sequence[Member], candidates: Mapping[int, _Candidate]) -> dict[int, list[Any]]:
+    """For each fit that serves several states, the unfitted steps that it serves."""
+    kin: dict[int, dict[int, Any]] = {}
+    for member in members:
+        for level, step in zip(member.levels, candidates[member.number].steps, strict=True):
+            if level.case is not None:
+                kin.setdefault(level.fit, {})[level.state] = step.estimator
+    return {fit: list(found.values()) for fit, found in kin.items()}
 
 
 def _may_part(here: Sequence[Member], after: Member) -> bool:

@@ -7,6 +7,7 @@ classes of steps by the modules they are in, which are private by name.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ __all__ = [
     "is_repeatable",
     "is_stock_scorer",
     "may_share",
+    "parameters_of",
     "passes",
     "working_steps",
 ]
@@ -40,14 +42,62 @@ def is_stock_scorer(scorer: Any) -> bool:
     return type(scorer) is _PassthroughScorer
 
 
-def candidate_of(estimator: Any, parameters: Mapping[str, Any]) -> Any:
-    """The unfitted estimator of a candidate; None if it cannot be made."""
-    from sklearn.base import clone
+#: The names of parameters, which take a tenth of a millisecond to find, of scikit-learn's classes.
+_NAMES: dict[type, tuple[str, ...]] = {}
 
+
+def parameters_of(estimator: Any) -> dict[str, Any]:
+    """An estimator's own parameters, in the order of the alphabet."""
+    kind = type(estimator)
+    names = _NAMES.get(kind)
+    if names is not None:
+        return {name: getattr(estimator, name) for name in names}
+    found = dict(sorted(estimator.get_params(deep=False).items()))
+    if kind.__module__.startswith("sklearn."):
+        _NAMES[kind] = tuple(found)
+    return found
+
+
+def candidate_of(estimator: Any, parameters: Mapping[str, Any]) -> Any:
+    """The unfitted estimator of a candidate; None if it cannot be made. It may share values with `estimator`."""
     try:
-        return clone(estimator).set_params(**clone(parameters, safe=False))
+        if not has_steps(estimator):
+            return _with(estimator, parameters)
+        of_steps: dict[str, dict[str, Any]] = {name: {} for name, _ in estimator.steps}
+        for name, value in parameters.items():
+            step, _, own = name.partition("__")
+            if step not in of_steps or not own:
+                return _with(estimator, parameters)
+            of_steps[step][own] = value
+        candidate = copy.copy(estimator)
+        candidate.steps = [
+            (name, step if passes(step) else _with(step, of_steps[name])) for name, step in estimator.steps
+        ]
+        return candidate
     except Exception:  # the task itself will tell
         return None
+
+
+def _with(estimator: Any, parameters: Mapping[str, Any]) -> Any:
+    """A clone with some parameters changed; a copy, in a tenth of the time, of one of scikit-learn's that holds nothing
+    but numbers and text."""
+    from sklearn.base import BaseEstimator, clone
+
+    kind = type(estimator)
+    if (
+        kind.__module__.startswith("sklearn.")
+        and getattr(kind, "set_params", None) is BaseEstimator.set_params
+        and all(map(_is_number_or_text, (*vars(estimator).values(), *parameters.values())))
+        and parameters.keys() <= parameters_of(estimator).keys()
+    ):
+        copied = copy.copy(estimator)
+        vars(copied).update(parameters)
+        return copied
+    return clone(estimator).set_params(**clone(parameters, safe=False))
+
+
+def _is_number_or_text(value: Any) -> bool:
+    return type(value) in (type(None), bool, int, float, str) or isinstance(value, np.generic)
 
 
 def has_steps(estimator: Any) -> bool:
@@ -92,7 +142,7 @@ def contents(value: Any) -> Any:
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         return np.ndarray, value.shape, value.dtype.str, value.tobytes()
     if hasattr(value, "get_params") and not isinstance(value, type):
-        parameters = tuple((name, contents(one)) for name, one in sorted(value.get_params(deep=False).items()))
+        parameters = tuple((name, contents(one)) for name, one in parameters_of(value).items())
         return type(value), parameters, *(repr(vars(value).get(name)) for name in _SETTINGS)
     return type(value), id(value)
 
@@ -129,7 +179,7 @@ def is_repeatable(estimator: Any) -> bool:
     if getattr(estimator, "_skl_callbacks", None):
         return False
     quiet = _QUIET.get(f"{type(estimator).__module__}.{type(estimator).__qualname__}")
-    for name, value in estimator.get_params(deep=False).items():
+    for name, value in parameters_of(estimator).items():
         if name in _IN_PLACE and value is False:
             return False
         if (

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, Insert, bindparam, delete, func, select, update
 
 from keepfit.store import schema
-from keepfit.store.database import Database, portions
+from keepfit.store.database import Database, insert_of, portions
 from keepfit.store.owner import is_gone
 
 __all__ = ["LEASE_S", "Leases"]
@@ -42,6 +42,9 @@ class Leases:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        inserted = insert_of(database)(_lease)
+        taken = {name: inserted.excluded[name] for name in ("search_id", "expires_at")}
+        self._take: Insert = inserted.on_conflict_do_update(index_elements=["identity"], set_=taken)
 
     def take(
         self, search_id: int, units: Sequence[Sequence[bytes]], count: int, duration_s: float = LEASE_S
@@ -78,10 +81,9 @@ class Leases:
                 if count == 0:
                     break
             until = moment + timedelta(seconds=duration_s)
-            for portion in portions(taken):
-                connection.execute(_release, {"search": search_id, "identities": portion})
-                rows = [{"identity": one, "search_id": search_id, "expires_at": until} for one in portion]
-                connection.execute(_lease.insert(), rows)
+            if taken:
+                rows = [{"identity": one, "search_id": search_id, "expires_at": until} for one in taken]
+                connection.execute(self._take, rows)
         return taken
 
     def renew(self, search_id: int, duration_s: float = LEASE_S) -> None:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from keepfit.errors import StoreError
 from keepfit.store import schema
 from keepfit.store.candidates import ranked
-from keepfit.store.database import Database, insert_row, portions
+from keepfit.store.database import Database, insert_of, insert_row, portions
 from keepfit.store.leases import Leases
 from keepfit.store.owner import is_gone, this_process
 from keepfit.store.records import CandidateInfo, FinishedTask, ReusedTask, SearchInfo, SearchRecord, TaskInfo
@@ -91,7 +91,7 @@ class Work:
     def __init__(self, database: Database) -> None:
         self.leases = Leases(database)
         self._database = database
-        insert = _insert_of(database)
+        insert = insert_of(database)
         self._insert_task: Insert = insert(_task).on_conflict_do_nothing(index_elements=["identity"])
         self._insert_reuse: Insert = insert(_reuse).on_conflict_do_nothing()
 
@@ -349,17 +349,6 @@ class Work:
             if len(rows) < _PAGE_ROWS:
                 return
             last = rows[-1].id
-
-
-def _insert_of(database: Database) -> Any:
-    """The INSERT that knows ON CONFLICT: SQLAlchemy has one for each dialect, and importing one costs 40 ms."""
-    if database.is_sqlite:
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        return sqlite_insert
-    from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-
-    return postgresql_insert
 
 
 def _identity(task: FinishedTask) -> bytes:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
+from keepfit.checkpoint.sharing_seam import parameters_of
+
 __all__ = ["Answers", "Case", "Plain", "Refused", "attach", "cloned", "give_state", "grows", "is_count", "is_seed"]
 
 
@@ -102,22 +104,8 @@ class Case:
 
 def give_state(source: Any, target: Any) -> None:
     """Give a candidate all that a fit has set on the estimator that was fitted."""
-    parameters = _parameters_of(source)
+    parameters = parameters_of(source)
     vars(target).update((name, value) for name, value in vars(source).items() if name not in parameters)
-
-
-#: By class, which says it all of those of scikit-learn; it takes a tenth of a millisecond to find.
-_PARAMETERS: dict[type, frozenset[str]] = {}
-
-
-def _parameters_of(estimator: Any) -> frozenset[str]:
-    kind = type(estimator)
-    found = _PARAMETERS.get(kind)
-    if found is None:
-        found = frozenset(estimator.get_params(deep=False))
-        if kind.__module__.startswith("sklearn."):
-            _PARAMETERS[kind] = found
-    return found
 
 
 def attach(target: Any, name: str, method: Callable[..., Any]) -> None:
