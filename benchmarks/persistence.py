@@ -21,7 +21,6 @@ import io
 import json
 import os
 import pickle
-import platform
 import random
 import statistics
 import subprocess
@@ -31,12 +30,12 @@ import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import joblib
+import machine
 import models
 
 import keepfit
@@ -346,14 +345,10 @@ def rounded(value: float) -> float:
 
 def write(table: Table, means: dict[str, Any], verdicts: dict[str, str], arguments: argparse.Namespace) -> None:
     """The results, one line for each model and tool."""
-    names = ("keepfit", "scikit-learn", "numpy", "joblib", "skops", "cloudpickle")
     facts = {
-        "machine": platform.machine(),
-        "processors": os.cpu_count(),
-        "python": platform.python_version(),
+        **machine.facts("keepfit", "scikit-learn", "numpy", "joblib", "skops", "cloudpickle"),
         "clock": "processor time" if arguments.processor_time else "wall time",
         "rounds": arguments.rounds,
-        "versions": {name: version(name) for name in names},
         "targets": verdicts,
         "geometric_means": {tool: {what: rounded(mean) for what, mean in row.items()} for tool, row in means.items()},
     }

@@ -19,7 +19,7 @@ _Arrival = tuple[int, Any, list[Warned]]
 _PERIOD_S, _LONGEST_PERIOD_S = 0.05, 0.5
 
 #: The share of the time that commits may take. A commit waits for the disk, and holds up what Python computes.
-_SHARE = 0.02
+_SHARE = 0.01
 
 
 class Recorder:
@@ -98,8 +98,8 @@ class Recorder:
     def _commit(self, arrived: list[_Arrival]) -> bool:
         if not arrived:
             return False
-        start_s = time.monotonic()
         records = [record for arrival in arrived if (record := self._describe(*arrival)) is not None]
+        start_s = time.monotonic()
         if records:
             self._work.commit(records)
         self._committed(records, len(arrived) - len(records))

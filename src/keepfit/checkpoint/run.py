@@ -221,7 +221,7 @@ def checkpoint(
     code runs again. Warnings that a fit gave are given again with a reused result where ``n_jobs`` is 1; those of
     worker processes are seen once, on their standard error.
 
-    Results are committed in groups, 50 ms to half a second apart, so that it takes a fiftieth of the time: ``kill -9``
+    Results are committed in groups, 50 ms to half a second apart, so that it takes a hundredth of the time: ``kill -9``
     loses those and what was in flight. Workers hand on results each second while they are at tasks that share work; of
     others what joblib gives them at once, about a second's work where all take alike long. SIGTERM raises `SystemExit`
     in the block, unless you handle the signal yourself. Several processes, on one or on several machines, may run the
