@@ -18,7 +18,7 @@ import pytest
 import xgboost
 from sharing_cases import digits, iris, steps
 from sharing_child import search as slow_search
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.datasets import load_iris
 from sklearn.decomposition import PCA
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
@@ -35,6 +35,7 @@ from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
@@ -44,6 +45,7 @@ import keepfit
 from keepfit.checkpoint.plan import Planner
 from keepfit.checkpoint.sharing import CASES
 from keepfit.checkpoint.sharing.forests_seam import Forest
+from keepfit.checkpoint.sharing_seam import candidate_of, contents
 from keepfit.errors import KeepfitWarning
 
 
@@ -63,6 +65,35 @@ class MyScaler(TransformerMixin, BaseEstimator):
 def double(X: Any) -> Any:
     X *= 2
     return X
+
+
+@pytest.mark.parametrize(
+    ("estimator", "parameters"),
+    [
+        (KNeighborsClassifier(), {"n_neighbors": np.int64(3), "weights": "distance"}),
+        (KNeighborsClassifier(metric=double), {"n_neighbors": 3}),
+        (AdaBoostClassifier(DecisionTreeClassifier()), {"estimator__max_depth": 2, "n_estimators": 7}),
+        (MyForest(), {"n_estimators": 7}),
+        (xgboost.XGBClassifier(), {"n_estimators": 7}),
+        (steps(StandardScaler().set_output(transform="pandas"), SVC()), {"b__C": 2.0, "b__gamma": "auto"}),
+        (steps(StandardScaler(), SVC()), {"b": Ridge(), "b__alpha": 3.0, "verbose": True}),
+        (steps(StandardScaler(), BaggingClassifier(Ridge())), {"b__estimator__alpha": 3.0, "a__with_mean": False}),
+        (steps("passthrough", SVC()), {"b__C": 2.0}),
+    ],
+)
+def test_a_candidate_is_what_set_params_makes(estimator: Any, parameters: dict[str, Any]) -> None:
+    before = contents(estimator)
+    candidate = candidate_of(estimator, parameters)
+    assert contents(candidate) == contents(clone(estimator).set_params(**parameters)) != before
+    assert contents(estimator) == before
+    if isinstance(candidate, Pipeline):
+        assert all(one is not other or one == "passthrough" for one, other in zip(candidate, estimator, strict=True))
+
+
+@pytest.mark.parametrize("name", ["nothing", "b__nothing", "nothing__C", "b__C__nothing"])
+def test_there_is_no_candidate_of_a_parameter_that_is_not_there(name: str) -> None:
+    assert candidate_of(steps(StandardScaler(), SVC()), {name: 1}) is None
+    assert candidate_of(SVC(), {name: 1}) is None
 
 
 def planned(

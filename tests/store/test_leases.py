@@ -26,6 +26,15 @@ def test_what_one_has_taken_another_does_not_get(store: Store, search_id: int, o
     assert leases.take(search_id, [[A], [D]], 2) == [A]
 
 
+def test_a_search_that_takes_again_what_it_has_has_it_for_longer(store: Store, search_id: int, other_id: int) -> None:
+    leases = store.work.leases
+    leases.take(search_id, [[A, B]], 1, duration_s=0.2)
+    assert leases.take(search_id, [[B, C]], 1, duration_s=60.0) == [B, C]
+    time.sleep(0.3)
+    assert leases.take(other_id, [[A, B, C]], 1) == []
+    assert leases.take(other_id, [[D]], 1) == [D]
+
+
 def test_what_is_given_back_is_free(store: Store, search_id: int, other_id: int) -> None:
     leases = store.work.leases
     leases.take(search_id, [[A, B, C]], 1)
