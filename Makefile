@@ -13,7 +13,7 @@ PIP_INSTALL := $(PYTHON) -m pip --python $(BIN)/python install --quiet --disable
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint tests floor-tests floor-server sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
+.PHONY: help demo test lint lint-and-floor tests floor-tests floor-server sklearn-tests long load-test fuzz fuzz-parsers compare-scanners bench bench-validation bench-checkpoint
 .PHONY: bench-search bench-predict bench-serve ecosystem tables clean
 
 help:
@@ -64,7 +64,11 @@ $(VENV)/bench-ready: $(VENV)/made $(BUILT_FROM)
 demo: $(VENV)/demo-ready
 	$(BIN)/python scripts/demo.py
 
-test: lint tests floor-tests sklearn-tests
+test: lint-and-floor tests floor-tests sklearn-tests
+
+# Side by side: either keeps one core busy only.
+lint-and-floor: $(VENV)/test-ready
+	@$(MAKE) --no-print-directory -j2 lint $(FLOOR)/ready
 
 lint: $(VENV)/test-ready
 	$(BIN)/python -m ruff check .
