@@ -21,7 +21,7 @@ help:
 	@echo "make test              lint, types, all tests, scikit-learn's own tests inside checkpoint: what CI runs"
 	@echo "make floor-tests       tests on the lowest releases of all libraries that are supported; part of make test"
 	@echo "make floor-server      the tests of the server's way in on the lowest releases"
-	@echo "make long              the long rigs: kill tests at 50 moments"
+	@echo "make long              the long rigs: kill tests at 50 moments; every estimator inside every other"
 	@echo "make load-test         requests for ten minutes while workers are killed, and 100 reloads under load"
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
 	@echo "make fuzz-parsers      coverage-guided fuzzing of the parsers of files and pickles, for ten minutes (atheris)"
