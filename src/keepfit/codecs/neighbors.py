@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from keepfit.codecs.checks.rules import in_range
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
+from keepfit.codecs.once import once
 from keepfit.codecs.sklearn_seam import private_class
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
@@ -73,10 +74,10 @@ class _NeighborTree(Codec):
             raise InvalidStateError("a neighbour tree has bounds for each node and feature")
         if weights is not None and (weights.dtype != self._dtype or weights.shape != (count,)):
             raise InvalidStateError("a neighbour tree has a weight for each point")
-        _check_permutation(order)
+        once(context, ("permutation", id(order)), lambda: _check_permutation(order))
         metric._validate_data(data)
-        nodes = ranges.copy()
-        nodes["radius"] = radius
+        # Trees with radii in common have their nodes so too: a small file could name large ones for any number.
+        nodes = once(context, ("nodes", id(radius), count, leaf_size), lambda: _with_radii(ranges, radius))
         levels = len(ranges).bit_length()
         tree = cls.__new__(cls)
         tree.__setstate__(
@@ -84,7 +85,7 @@ class _NeighborTree(Codec):
                 data,
                 order,
                 nodes,
-                np.ascontiguousarray(bounds),
+                once(context, ("bounds", id(bounds)), lambda: np.ascontiguousarray(bounds)),
                 leaf_size,
                 levels,
                 len(ranges),
@@ -97,6 +98,12 @@ class _NeighborTree(Codec):
             )
         )
         return tree
+
+
+def _with_radii(ranges: NDArray[Any], radius: NDArray[Any]) -> NDArray[Any]:
+    nodes = ranges.copy()
+    nodes["radius"] = radius
+    return nodes
 
 
 def _check_permutation(order: NDArray[Any]) -> None:
