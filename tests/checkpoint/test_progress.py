@@ -25,7 +25,7 @@ def test_without_a_terminal_there_is_a_line_at_the_end(store, iris, capsys) -> N
             GridSearchCV(TREE, {"max_depth": [1, 2]}, cv=3).fit(*iris)
         output = capsys.readouterr()
         assert output.out == ""
-        assert f"over DecisionTreeClassifier: 6 of 6 done{reused}, best score of a split 0.9" in output.err
+        assert f"over DecisionTreeClassifier: 6 of 6 done{reused}, best accuracy of a split 0.9" in output.err
         assert output.err.count("\n") == 1
 
 

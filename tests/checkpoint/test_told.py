@@ -112,7 +112,7 @@ def test_a_function_that_gives_several_scores_is_shown_by_the_metric_that_is_nam
     with keepfit.checkpoint(store, progress=False) as run:
         run.metric = "second"
         cross_validate(GaussianNB(), X, y, scoring=of_two, cv=2)
-    assert newest(store).scorers == ("second",)
+    assert newest(store).scorers == run.searches[0].scorers == ("second",)
     assert newest(store).best_score == 0.75
 
 

@@ -76,7 +76,8 @@ class _Call:
         self._kind = evaluation.kind
         self._arguments = [evaluation.arguments(task) for task in tasks]
         self._label = journal.heading or sklearn_seam.label_of(evaluation, self._arguments)
-        self._counts = Counts(self._label, len(tasks))
+        self._metric = journal.metric or sklearn_seam.metric_of(self._arguments[0])
+        self._counts = Counts(self._label, len(tasks), scorer_names(self._arguments[0]["scorer"], self._metric))
         threads = thread_text(engine.worker_environment())
         self._identities = Identities(evaluation, tasks[0][0], threads, journal.occurrences)
         self._warned: dict[int, list[Warned]] = {}
@@ -89,7 +90,6 @@ class _Call:
         for arguments in self._arguments:
             self._splits.setdefault(id(arguments.get("test")), len(self._splits))
         self._candidates: dict[int, str] = {}
-        self._metric = journal.metric or sklearn_seam.metric_of(self._arguments[0])
         self._places = self._placed()
 
     def run(self) -> list[Any]:
@@ -149,13 +149,13 @@ class _Call:
     def _begin(self, results: Mapping[int, Any], planned: Plan) -> None:
         work, counts = self._journal.work, self._counts
         parts = self._identities.parts(self._arguments, self._metric)
-        scorers = scorer_names(self._arguments[0]["scorer"], self._metric)
         if not results and self._journal.is_first((self._kind, parts["model"])):
             text = difference_text(parts, work.similar(parts))
             if text is not None:
                 self._journal.note(f"{self._label}: {text}")
         fit_count = planned.fit_count if planned.groups else None
-        self._search_id = work.begin(SearchRecord(self._kind, self._label, parts, len(self._tasks), fit_count, scorers))
+        record = SearchRecord(self._kind, self._label, parts, len(self._tasks), fit_count, counts.scorers)
+        self._search_id = work.begin(record)
         self._reuse(results)
         counts.fits = planned.fit_count
         self._begun_s = time.monotonic()

@@ -18,12 +18,14 @@ _LEAST_S = 1.0
 
 @dataclass
 class Counts:
-    """How far a search is. `failed` is of reused and computed tasks, `score` the best of a single task so far, `fits`
-    how many fits what is computed takes, `startup_s` the time before the first of them began: that of starting workers.
+    """How far a search is. The first of `scorers` is the name of the one that scores are by; `failed` is of reused and
+    computed tasks, `score` the best of a single task so far, `fits` how many fits what is computed takes, `startup_s`
+    the time before the first of them began: that of starting workers.
     """
 
     label: str
     total: int
+    scorers: tuple[str, ...] = ()
     reused: int = 0
     computed: int = 0
     failed: int = 0
@@ -62,7 +64,7 @@ class Counts:
         if self.failed:
             parts.append(f"{self.failed} failed")
         if self.score is not None:
-            parts.append(f"best score of a split {self.score:.4g}")
+            parts.append(f"best {next(iter(self.scorers), 'score')} of a split {self.score:.4g}")
         return ", ".join(parts)
 
 

@@ -37,6 +37,8 @@ class RunSearch:
         The best score of a single task.
     fit_count : int
         How many models were to be fitted for the tasks that were not reused; fewer than these where work is shared.
+    scorers : tuple of str
+        By what it judges: the name of the scorer that its scores are by, then of the others where there are several.
     """
 
     id: int
@@ -48,6 +50,7 @@ class RunSearch:
     failed: int
     best_score: float | None
     fit_count: int
+    scorers: tuple[str, ...]
 
 
 class Run:
@@ -105,6 +108,7 @@ class Run:
                 failed=counts.failed,
                 best_score=counts.score,
                 fit_count=counts.fits,
+                scorers=counts.scorers,
             )
             for (search_id, counts), state in zip(self._searches, self._states, strict=True)
         ]

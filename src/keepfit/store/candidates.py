@@ -28,31 +28,43 @@ def ranked(search_id: int, tasks: Iterable[Row[Any]]) -> list[CandidateInfo]:
     list of CandidateInfo
         Those without a score come last. Equal ones stand by their places, those without a place by their text.
     """
-    members: dict[tuple[int | None, str], list[Row[Any]]] = {}
+    members: dict[tuple[int | None, str], _Candidate] = {}
     for task in tasks:
-        members.setdefault((task.place, task.candidate), []).append(task)
-    found = [
-        CandidateInfo(
-            search_id,
-            candidate,
-            _mean(sorted((task.split, task.score) for task in done if task.score is not None)),
-            len(done),
-            sum(task.failure is not None for task in done),
-            math.fsum(task.duration_s for task in done),
-            place,
-        )
-        for (place, candidate), done in members.items()
-    ]
+        key = task.place, task.candidate
+        if key not in members:
+            members[key] = _Candidate()
+        members[key].add(task.split, task.score, task.duration_s, task.failure)
+    with np.errstate(invalid="ignore"):  # of infinities
+        found = [
+            CandidateInfo(search_id, candidate, one.mean(), one.split_count, one.failed, one.duration_s, place)
+            for (place, candidate), one in members.items()
+        ]
     return sorted(found, key=_order)
 
 
-def _mean(scores: list[tuple[int, float]]) -> float | None:
-    """The mean in the order of the splits, added up as `numpy.average` does: so ties are those of scikit-learn."""
-    if not scores:
-        return None
-    with np.errstate(invalid="ignore"):  # of infinities
-        mean = float(np.mean([score for _, score in scores]))
-    return None if math.isnan(mean) else mean
+class _Candidate:
+    """The sums over a candidate's tasks."""
+
+    __slots__ = ("duration_s", "failed", "scores", "split_count")
+
+    def __init__(self) -> None:
+        self.scores: list[tuple[int, float]] = []
+        self.split_count = self.failed = 0
+        self.duration_s = 0.0
+
+    def add(self, split: int, score: float | None, duration_s: float, failure: str | None) -> None:
+        if score is not None:
+            self.scores.append((split, score))
+        self.split_count += 1
+        self.failed += failure is not None
+        self.duration_s += duration_s
+
+    def mean(self) -> float | None:
+        """In the order of the splits, added up as `numpy.average` does: so ties are those of scikit-learn."""
+        if not self.scores:
+            return None
+        mean = float(np.mean([score for _, score in sorted(self.scores)]))
+        return None if math.isnan(mean) else mean
 
 
 def _order(one: CandidateInfo) -> tuple[Any, ...]:
