@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import copy
+import tracemalloc
 from collections import deque
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.interpolate import BSpline, interp1d
 from sklearn import config_context
 from sklearn.cluster import Birch
 from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import BallTree, KDTree
 from sklearn.pipeline import FeatureUnion, Pipeline
+from sklearn.preprocessing import StandardScaler
 from spoiling import X, assert_refused, fitted
 
 from keepfit import codecs
 from keepfit.errors import InvalidStateError, UnsupportedError
+from keepfit.graph import Graph, Node, Ref, first_objects
 
 
 def in_itself(sequence: Any) -> Any:
@@ -142,3 +147,35 @@ def test_what_is_shared_more_and_more_is_refused_from_where_load_would_refuse_it
     else:
         assert 2**depth < 100_000
         assert isinstance(codecs.decode(taken), FeatureUnion)
+
+
+ROW = np.arange(30_000.0)
+HOLDERS = {
+    "KDTree": lambda: KDTree(ROW[:, None], leaf_size=1),
+    "BallTree": lambda: BallTree(ROW[:, None], leaf_size=1),
+    "BSpline": lambda: BSpline(ROW, np.asfortranarray(np.ones((30_000, 2))), 0),
+    "interp1d": lambda: interp1d(ROW, np.ones((2, 30_000)), axis=1),
+    "StandardScaler": lambda: StandardScaler().fit(np.vstack([ROW, np.where(ROW > 0, ROW, np.nan)])),
+}
+
+
+@pytest.mark.parametrize("kind", HOLDERS)
+def test_objects_that_name_the_same_large_arrays_take_little_memory_each(kind: str) -> None:
+    graph = codecs.encode(HOLDERS[kind]())
+    (number,) = (n for n, node in enumerate(graph.nodes) if node.type.endswith(kind))
+    for node in graph.nodes:
+        if kind == "BSpline" and node.array is not None and graph.arrays[node.array].ndim == 2:
+            node.state["order"] = "F"
+            graph.arrays[node.array] = np.ones((2, 30_000))
+    first = first_objects(graph.nodes)[number]
+    nodes = [*graph.nodes[:number], *[graph.nodes[number]] * 100]
+    nodes.append(Node("list", items=[Ref(first + place) for place in range(100)]))
+    many = Graph({"object": Ref(first + 100)}, nodes, graph.arrays, graph.names, graph.versions)
+    tracemalloc.start()
+    try:
+        built = codecs.decode(many)
+        taken = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(built) == 100
+    assert taken < 4 * sum(array.nbytes for array in graph.arrays)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +22,6 @@ from spoiling import X, assert_refused, fitted, labels, target
 
 from keepfit import codecs
 from keepfit.errors import InvalidStateError, KeepfitError
-from keepfit.graph import Graph, Node, Ref, first_objects
 
 
 def spoiled(tree: Any, part: str, change: Callable[[Any], Any]) -> Any:
@@ -208,25 +206,3 @@ def test_searches_on_sparse_integer_and_precomputed_data_load() -> None:
 
 def _distance(a: Any, b: Any) -> float:
     return float(np.abs(a - b).sum())
-
-
-@pytest.mark.parametrize("kind", [KDTree, BallTree])
-def test_trees_that_name_the_same_arrays_take_little_memory_each(kind: Any) -> None:
-    """A small file could name large arrays for any number of trees."""
-    tree = kind(np.arange(20_000.0).reshape(-1, 1), leaf_size=1)
-    graph = codecs.encode(tree)
-    (number,) = (n for n, node in enumerate(graph.nodes) if node.type.endswith(kind.__name__))
-    first = first_objects(graph.nodes)[number]
-    nodes = [*graph.nodes[:number], *[graph.nodes[number]] * 100]
-    nodes.append(Node("list", items=[Ref(first + place) for place in range(100)]))
-    many = Graph({"object": Ref(first + 100)}, nodes, graph.arrays, graph.names, graph.versions)
-    tracemalloc.start()
-    try:
-        built = codecs.decode(many)
-        taken = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert taken < 4 * sum(array.nbytes for array in graph.arrays)
-    expected = tree.query([[7.2], [9000.9]], k=3)
-    for one in (built[0], built[99]):
-        assert all(map(np.array_equal, one.query([[7.2], [9000.9]], k=3), expected))

@@ -14,6 +14,7 @@ import numpy as np
 
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
+from keepfit.codecs.once import once
 from keepfit.codecs.sklearn_seam import bisecting_step, broken_constraint, broken_in_column
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import InvalidStateError, UnsupportedError, VersionError
@@ -279,7 +280,7 @@ class _BisectingCodec(EstimatorCodec):
 
 
 class _CountingCodec(EstimatorCodec):
-    """``StandardScaler``, which counts samples in place: in an array of its own, not the labels of another model."""
+    """``StandardScaler``, which counts samples in place: in an array of scalers, not the labels of another model."""
 
     def build_group(self, group: Node, context: Building) -> list[Any]:
         scalers = super().build_group(group, context)
@@ -290,7 +291,9 @@ class _CountingCodec(EstimatorCodec):
     def _usable(self, state: dict[str, Any], context: Building) -> dict[str, Any]:
         state = super()._usable(state, context)
         counts = state.get("n_samples_seen_")
-        return {**state, "n_samples_seen_": counts.copy()} if isinstance(counts, np.ndarray) else state
+        if not isinstance(counts, np.ndarray):
+            return state
+        return {**state, "n_samples_seen_": once(context, ("counts", id(counts)), counts.copy)}
 
 
 class _ElsewhereCodec(EstimatorCodec):

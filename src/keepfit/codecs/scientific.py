@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from keepfit.codecs import scipy_seam as seam
 from keepfit.codecs import sparse
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
+from keepfit.codecs.once import once
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -51,12 +54,16 @@ class _BSpline(Codec):
         if t.dtype != np.float64 or c.dtype not in (np.float64, np.complex128) or not 0 <= axis < c.ndim:
             raise InvalidStateError("the knots of a spline are float64, its coefficients float64 or complex128")
         count = t.size - k - 1
-        if t.ndim != 1 or count <= k or not np.isfinite(t).all() or (np.diff(t) < 0).any():
+        if t.ndim != 1 or count <= k or not once(context, ("knots", id(t)), lambda: _are_in_order(t)):
             raise InvalidStateError("the knots of a spline are in order, and enough for its degree")
         if c.shape[0] < count:
             raise InvalidStateError("a spline has a coefficient for each basis function")
-        t, c = np.ascontiguousarray(t), np.ascontiguousarray(c)
+        t, c = (once(context, ("in a row", id(one)), partial(np.ascontiguousarray, one)) for one in (t, c))
         return BSpline.construct_fast(t, c, k, extrapolate=extrapolate, axis=axis)
+
+
+def _are_in_order(knots: NDArray[Any]) -> bool:
+    return bool(np.isfinite(knots).all() and (np.diff(knots) >= 0).all())
 
 
 class _Interpolation(Codec):
