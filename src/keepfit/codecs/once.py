@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keepfit.codecs.codec import Building
 from keepfit.errors import InvalidStateError
 
-__all__ = ["are_large", "note_read", "once", "value_range"]
+__all__ = ["are_large", "are_many", "note_read", "once", "value_range"]
 
 #: To look through as many takes no longer than to build what holds them.
 _LARGE = 1000
@@ -55,6 +55,13 @@ class _Read:
     def __init__(self) -> None:
         self.known: set[int] = set()
         self.first = self.all = 0
+
+
+def are_many(context: Building, count: int) -> bool:
+    """Whether `count` more models make so many of one graph that it matters what they look through, by `note_read`."""
+    many: int = context.memo.get("models looked at", 0) + count
+    context.memo["models looked at"] = many
+    return many > _READ_TIMES
 
 
 def are_large(values: Collection[Any]) -> list[Any]:

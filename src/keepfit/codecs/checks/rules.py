@@ -36,7 +36,7 @@ from typing import Any, NoReturn, TypeGuard
 import numpy as np
 
 from keepfit.codecs.codec import Building, class_name, whole_of
-from keepfit.codecs.once import are_large, note_read
+from keepfit.codecs.once import are_large, are_many, note_read
 from keepfit.errors import InvalidStateError
 
 __all__ = [
@@ -243,7 +243,7 @@ class Check:
                 check_backed_counts(state, self.name)
 
     def _note_read(self, state: State, context: Building, times: int = 1) -> None:
-        if are_large(state.values()):
+        if are_many(context, times) and are_large(state.values()):
             read = [value for name, value in state.items() if not self.leaves_unread(name)]
             note_read(are_large(read), context, times)
 
