@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import json
 import os
-import platform
 import socket
 import statistics
 import subprocess
@@ -30,6 +29,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import machine
 import numpy as np
 from sklearn.datasets import make_classification
 from sklearn.ensemble import RandomForestClassifier
@@ -463,8 +463,8 @@ def main() -> None:
             "latency_ms": measure_latency(folder, chosen.requests),
             "load": measure_load(folder, chosen.seconds),
         }
-    machine = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count()}
-    chosen.output.write_text(json.dumps({"machine": machine, **found}, indent=1) + "\n")
+    measured_on = machine.facts("keepfit", "scikit-learn", "numpy")
+    chosen.output.write_text(json.dumps({"machine": measured_on, **found}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

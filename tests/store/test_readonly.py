@@ -122,18 +122,6 @@ def test_what_others_have_kept_meanwhile_is_read(place):
         assert list(store) == ["m", "n", "o"]
 
 
-def test_what_was_read_while_somebody_wrote_does_not_count(place):
-    with (
-        without_rights(),
-        Store(place) as store,
-        pytest.raises(StoreError, match="was written by another process while it was read; try again"),
-        store._database.read(),
-        with_rights(place),
-        Store(place) as other,
-    ):
-        other["n"] = 1
-
-
 @pytest.fixture
 def copy_in_use(place: Path) -> Iterator[Path]:
     """A copy of a store that was in use: the last work is in its -wal, and there is no -shm."""
@@ -171,14 +159,16 @@ def test_work_beside_a_copied_store_is_read_without_writing_anything(copy_in_use
     assert contents(copy_in_use.parent) == before
 
 
-def test_what_was_read_beside_a_copied_store_does_not_count_if_somebody_wrote(copy_in_use):
+@pytest.mark.parametrize("store_of", ["place", "copy_in_use"])
+def test_what_was_read_while_somebody_wrote_does_not_count(store_of, request):
+    path = request.getfixturevalue(store_of)
     with (
         without_rights(),
-        Store(copy_in_use) as store,
+        Store(path) as store,
         pytest.raises(StoreError, match="was written by another process while it was read; try again"),
         store._database.read(),
-        with_rights(copy_in_use),
-        Store(copy_in_use) as other,
+        with_rights(path),
+        Store(path) as other,
     ):
         other["o"] = 1
 
