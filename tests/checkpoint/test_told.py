@@ -44,7 +44,7 @@ def newest(place: Path) -> SearchInfo:
 
 def boards(place: Path, **options: Any) -> list[Board]:
     with Store(place) as kept:
-        return leaderboards(kept, **options)
+        return list(leaderboards(kept, **options))
 
 
 def own(estimator, X, y):

@@ -183,14 +183,14 @@ def test_types_that_are_scored_by_default_stand_in_one_ranking_with_those_scored
             GridSearchCV(tree, {}, cv=3, scoring=scoring).fit(X, y)
     with Store(place) as store:
         labels = {one.id: one.label for one in store.work.searches()}
-        ranked = [labels[line.candidate.search_id] for line in leaderboards(store)[0].lines]
+        ranked = [labels[line.candidate.search_id] for line in next(leaderboards(store)).lines]
     assert len(ranked) == 3
     assert len(set(ranked)) == 3
 
 
 def neighbors_of(place):
     with Store(place) as store:
-        return [line.parameters["n_neighbors"] for line in leaderboards(store)[0].lines]
+        return [line.parameters["n_neighbors"] for line in next(leaderboards(store)).lines]
 
 
 def test_of_equals_the_leaderboard_has_those_of_the_last_search_first_in_the_order_of_its_grid(place):
@@ -209,7 +209,7 @@ def test_a_kept_model_has_the_name_of_the_scorer_that_its_score_is_by(place):
         assert [store.info(name).metadata["scoring"] for name in store] == ["accuracy", "neg_log_loss"]
         newest = store.work.searches()[0]
         assert newest.scorers == ("neg_log_loss", "accuracy")
-        assert leaderboards(store)[0].lines[0].candidate.mean_score == store.info("tree").metadata["score"]
+        assert next(leaderboards(store)).lines[0].candidate.mean_score == store.info("tree").metadata["score"]
 
 
 def test_of_types_that_are_equal_the_leaderboard_has_the_first_searched_first(place):
@@ -220,7 +220,7 @@ def test_of_types_that_are_equal_the_leaderboard_has_the_first_searched_first(pl
     fitted = ModelSearchCV(models, store=place, cv=5, progress=False).fit(X, y)
     assert fitted.best_model_ == "second"
     with Store(place) as store:
-        lines = leaderboards(store, per_model=True)[0].lines
+        lines = next(leaderboards(store, per_model=True)).lines
     assert [line.model for line in lines] == ["second", "first"]
     assert lines[0].parameters == fitted.best_params_
 
@@ -228,4 +228,4 @@ def test_of_types_that_are_equal_the_leaderboard_has_the_first_searched_first(pl
 def test_a_score_of_ones_own_is_compared_with_no_other(place):
     search(place, {"own": (ScoresItself(), {}), "nb": (GaussianNB(), {})}).fit(X, y)
     with Store(place) as store:
-        assert len(leaderboards(store)[0].lines) == 1
+        assert len(next(leaderboards(store)).lines) == 1

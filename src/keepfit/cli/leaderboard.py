@@ -37,7 +37,7 @@ def command(store: str, limit: int, per_model: bool, search_id: int | None, as_j
     from keepfit.store.leaderboard import leaderboards
 
     with open_store(store) as opened:
-        boards = leaderboards(opened, search_id, limit=limit, per_model=per_model)
+        boards = list(leaderboards(opened, search_id, limit=limit, per_model=per_model))
         count = len(opened.work.searches())
     shown = [board for board in boards if board.lines]
     if as_json:

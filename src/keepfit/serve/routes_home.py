@@ -120,7 +120,7 @@ def _searches(store: Store) -> list[dict[str, Any]]:
 def _board(store: Store, number: int) -> list[dict[str, Any]]:
     if number not in {one.id for one in store.work.searches()}:
         raise RequestError(f"there is no search {number}", status=404)
-    board = leaderboards(store, _like(store, number), limit=_LINES_MAX)[0]
+    board = next(leaderboards(store, _like(store, number), limit=_LINES_MAX))
     return [
         {
             "rank": line.rank,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ class Board:
 
 def leaderboards(
     store: Store, search_id: int | None = None, *, limit: int = 10, per_model: bool = False
-) -> list[Board]:
+) -> Iterator[Board]:
     """The best candidates by each scorer, as scores by different ones do not compare.
 
     Parameters
@@ -82,10 +82,10 @@ def leaderboards(
     per_model : bool, default=False
         Only the best of each model.
 
-    Returns
-    -------
-    list of Board
-        That of the newest search first. Empty where the store has no searches.
+    Yields
+    ------
+    Board
+        That of the newest search first; none where the store has no searches. Each is made when it is asked for.
 
     Raises
     ------
@@ -98,7 +98,6 @@ def leaderboards(
     scikit-learn's ``rank_test_score``: as the newest search that has them tried them. Of searches before schema 4 of
     stores, which have no such order, the one that was kept comes first, and the others by the size of what they set.
     """
-    boards = []
     names = names_of_parts(store)
     for alike in _by_scorer(_searches(store, search_id)):
         lines = _ranked(store, alike, names)
@@ -109,8 +108,7 @@ def leaderboards(
             lines = list(best.values())
         numbered = [Line(rank, *line) for rank, line in enumerate(lines[:limit], 1)]
         told = dict.fromkeys(one.scorers[0] for one in alike if one.scorers)
-        boards.append(Board(tuple(told) or _named(alike[0], names), tuple(one.id for one in alike), numbered))
-    return boards
+        yield Board(tuple(told) or _named(alike[0], names), tuple(one.id for one in alike), numbered)
 
 
 def names_of_parts(store: Store) -> dict[str | None, str]:
