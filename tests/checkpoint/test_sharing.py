@@ -6,11 +6,13 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from sharing_cases import SEARCHES, iris
+import xgboost
+from sharing_cases import SEARCHES, cancer, iris
 from sklearn.base import is_classifier, is_outlier_detector
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.metrics import make_scorer, matthews_corrcoef
@@ -80,6 +82,14 @@ def test_scores_are_equal_to_the_bit(name: str, tmp_path: Path) -> None:
         )
         run = assert_shared_equals_plain(search, data(), tmp_path / f"{number}.db")
         assert (run.searches[0].fit_count < run.computed) == ("vectors" not in name)
+
+
+@pytest.mark.parametrize(
+    "model", [lightgbm.LGBMClassifier(verbose=-1, random_state=0), xgboost.XGBClassifier(random_state=0, verbosity=0)]
+)
+def test_boosted_rounds_are_ranked_as_alone(model: Any, tmp_path: Path) -> None:
+    search = GridSearchCV(model, {"n_estimators": [1, 2, 3]}, cv=2, scoring="roc_auc", refit=False)
+    assert_shared_equals_plain(search, cancer(), tmp_path / "state.db")
 
 
 def score_by_names(estimator: Any, X: Any, y: Any) -> float:

@@ -60,7 +60,7 @@ class LightGBM(Case):
         if source.booster_.current_iteration() != source.n_estimators:
             raise Refused  # it may end before
         give_state(source, target)
-        for name in ("predict", "predict_proba"):
+        for name in ("predict", "predict_proba", "decision_function"):  # the last from 4.7 on
             if hasattr(target, name):
                 attach(target, name, partial(_answer, target, name))
 
