@@ -10,10 +10,12 @@ import joblib
 import numpy as np
 import pytest
 from comparing import scores_of
+from scipy.linalg import LinAlgWarning
 from sklearn.datasets import make_regression
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning, FitFailedWarning
 from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.feature_selection import SelectPercentile, mutual_info_classif
 from sklearn.linear_model import Ridge, SGDClassifier
 from sklearn.model_selection import (
     GridSearchCV,
@@ -171,8 +173,17 @@ def test_equal_candidates_are_two_tasks(store, iris) -> None:
         assert (run.reused, run.computed) == (expected, 10 - expected)
 
 
-def test_an_estimator_that_draws_at_random_draws_again_in_the_same_block(store, iris) -> None:
-    draws = DecisionTreeClassifier(max_features=1)
+@pytest.mark.parametrize(
+    "draws",
+    [
+        DecisionTreeClassifier(max_features=1),
+        make_pipeline(SelectPercentile(mutual_info_classif, percentile=60), DecisionTreeClassifier(random_state=0)),
+    ],
+    ids=["by a parameter", "by a function"],
+)
+def test_an_estimator_that_draws_at_random_draws_again_in_the_same_block(draws, store, iris) -> None:
+    rng = np.random.default_rng(0)
+    iris = rng.integers(0, 3, size=(150, 6)), rng.integers(0, 3, size=150)  # so coarse that what is drawn decides
     with keepfit.checkpoint(store, progress=False) as first:
         scores = [cross_val_score(draws, *iris, cv=3).tolist() for _ in range(5)]
     assert first.computed == 15
@@ -252,6 +263,14 @@ def test_warnings_of_a_fit_come_again_with_a_reused_result(store, iris) -> None:
         told = pytest.warns(ConvergenceWarning, match="Maximum number of iteration")
         with keepfit.checkpoint(store, progress=False) as run, told:
             cross_val_score(SGDClassifier(max_iter=2, random_state=0), *iris)
+    assert run.reused == 5
+
+
+def test_a_warning_of_scipy_comes_again_as_what_it_was(store, iris) -> None:
+    X = np.hstack([iris[0], iris[0][:, :1]])
+    for _ in range(2):
+        with keepfit.checkpoint(store, progress=False) as run, pytest.warns(LinAlgWarning, match="ll-conditioned"):
+            cross_val_score(Ridge(alpha=1e-17, solver="cholesky"), X, iris[1])
     assert run.reused == 5
 
 

@@ -30,6 +30,7 @@ from sklearn.ensemble import (
     IsolationForest,
     RandomForestClassifier,
 )
+from sklearn.feature_selection import SelectKBest, mutual_info_classif
 from sklearn.linear_model import LogisticRegression, Ridge, RidgeClassifier
 from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, ParameterGrid
@@ -143,6 +144,7 @@ PLAIN: dict[str, tuple[Any, dict[str, list[Any]]]] = {
     "scaled in place": (steps(StandardScaler(copy=False), SVC()), {"b__C": [1.0, 2.0]}),
     "a step of one's own": (steps(MyScaler(), SVC()), {"b__C": [1.0, 2.0]}),
     "a function of one's own": (steps(FunctionTransformer(double), SVC()), {"b__C": [1.0, 2.0]}),
+    "a function that draws": (steps(SelectKBest(mutual_info_classif, k=2), SVC()), {"b__C": [1.0, 2.0]}),
     "a last step that draws": (steps(StandardScaler(), DecisionTreeClassifier()), {"b__max_depth": [1, 2]}),
     "cached steps": (steps(StandardScaler(), SVC()).set_params(memory="nowhere"), {"b__C": [1.0, 2.0]}),
     "steps that tell": (steps(StandardScaler(), SVC()).set_params(verbose=True), {"b__C": [1.0, 2.0]}),

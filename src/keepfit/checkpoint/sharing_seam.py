@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from keepfit.checkpoint.sklearn_seam import draws
+
 __all__ = [
     "candidate_of",
     "contents",
@@ -202,5 +204,6 @@ def _is_plain(value: Any) -> bool:
     if type(value) is dict:
         return all(map(_is_plain, value.values()))
     if callable(value):
-        return str(getattr(value, "__module__", "")).split(".")[0] in ("sklearn", "numpy", "scipy", "builtins")
+        known = str(getattr(value, "__module__", "")).split(".")[0] in ("sklearn", "numpy", "scipy", "builtins")
+        return known and not draws(value)
     return value is None or isinstance(value, (bool, int, float, str, bytes, slice, np.generic, np.ndarray))

@@ -9,12 +9,15 @@ their results; ``sklearn.utils.parallel._FuncWrapper`` (its ``function`` and ``c
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
+from types import FunctionType
 from typing import Any
 
 from keepfit.checkpoint.walk import NoIdentityError
@@ -253,12 +256,24 @@ def draws_at_random(arguments: Mapping[str, Any]) -> bool:
 def draws(holder: Any) -> bool:
     """Whether an object, or an estimator inside it, draws from the global random state."""
     if isinstance(holder, type) or not hasattr(holder, "get_params"):
-        return getattr(holder, "random_state", 0) is None
+        return getattr(holder, "random_state", 0) is None or _draws_when_called(holder)
     try:
         parameters = holder.get_params(deep=True)
     except Exception:  # an estimator that does not follow the convention
         return True
-    return any(name.endswith("random_state") and value is None for name, value in parameters.items())
+    unseeded = any(name.endswith("random_state") and value is None for name, value in parameters.items())
+    return unseeded or any(map(_draws_when_called, parameters.values()))
+
+
+def _draws_when_called(value: Any) -> bool:
+    """Whether it is a function that takes a seed and is given none, such as `mutual_info_classif`."""
+    if not isinstance(value, (FunctionType, partial)):
+        return False
+    try:
+        seed = inspect.signature(value).parameters.get("random_state")
+    except ValueError:  # of compiled code, which says nothing of itself
+        return False
+    return seed is not None and seed.default is None
 
 
 def without_effect(obj: Any) -> frozenset[str]:

@@ -6,7 +6,7 @@ without keepfit.
 
 from __future__ import annotations
 
-import builtins
+import sys
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,6 +15,9 @@ __all__ = ["Warned", "call", "raising_filters", "warn_again"]
 
 #: Module and name of a warning's class, and its text.
 Warned = tuple[str, str, str]
+
+#: Where the classes of warnings are that are given again as what they were.
+_LIBRARIES = ("builtins", "sklearn", "scipy", "numpy")
 
 #: A fit that warns at each step would fill the store.
 _MOST = 20
@@ -34,20 +37,15 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def warn_again(warned: Iterable[Sequence[str]]) -> None:
-    """Give warnings again. Classes that are not Python's or scikit-learn's become `UserWarning`."""
+    """Give warnings again. Classes that are not Python's, scikit-learn's, SciPy's or NumPy's become `UserWarning`."""
     for module, name, text in warned:
         warnings.warn(text, _category(module, name), stacklevel=2)
 
 
 def _category(module: str, name: str) -> type[Warning]:
-    if module == "builtins":
-        found = getattr(builtins, name, None)
-    elif module == "sklearn.exceptions":
-        import sklearn.exceptions
-
-        found = getattr(sklearn.exceptions, name, None)
-    else:
-        found = None
+    # Of a module that is not loaded here nobody can name a class.
+    known = module.partition(".")[0] in _LIBRARIES
+    found = getattr(sys.modules.get(module), name, None) if known else None
     return found if isinstance(found, type) and issubclass(found, Warning) else UserWarning
 
 
