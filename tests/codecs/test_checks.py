@@ -15,7 +15,14 @@ import scipy.sparse as sp
 import scipy.special
 from sklearn.cluster import HDBSCAN, Birch, BisectingKMeans, FeatureAgglomeration, KMeans, MiniBatchKMeans
 from sklearn.covariance import OAS, EmpiricalCovariance
-from sklearn.decomposition import NMF, IncrementalPCA, LatentDirichletAllocation, MiniBatchNMF, SparseCoder
+from sklearn.decomposition import (
+    NMF,
+    IncrementalPCA,
+    LatentDirichletAllocation,
+    MiniBatchDictionaryLearning,
+    MiniBatchNMF,
+    SparseCoder,
+)
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import (
     BaggingClassifier,
@@ -154,6 +161,26 @@ LINEAR_AND_CLUSTERS: dict[str, _Case] = {
     "Birch: leaves in a ring": (
         lambda: fitted(Birch(threshold=0.1), X),
         lambda model: vars(model.dummy_leaf_.next_leaf_).update(next_leaf_=model.dummy_leaf_.next_leaf_),
+    ),
+    "Birch: a leaf that would make a ring of them when it is split": (
+        lambda: fitted(Birch(threshold=0.1, branching_factor=4, n_clusters=None), X),
+        lambda model: vars(model._get_leaves()[1]).update(prev_leaf_=model._get_leaves()[-1]),
+    ),
+    "Birch: a leaf of the tree that does not follow another": (
+        lambda: fitted(Birch(threshold=0.1, branching_factor=4, n_clusters=None), X),
+        lambda model: vars(model._get_leaves()[-2]).update(next_leaf_=None),
+    ),
+    "Birch: centroids written to, which are integers": (
+        lambda: fitted(Birch(), X),
+        lambda model: vars(model.root_).update(init_centroids_=np.zeros((51, 4), int)),
+    ),
+    "Birch: norms written to, which are integers": (
+        lambda: fitted(Birch(), X),
+        lambda model: vars(model.root_).update(init_sq_norm_=np.zeros(51, int)),
+    ),
+    "Birch: samples counted in an array": (
+        lambda: fitted(Birch(), X),
+        lambda model: vars(model.root_.subclusters_[0]).update(n_samples_=np.zeros(4, int)),
     ),
     "FeatureAgglomeration: a label far away": (
         lambda: fitted(FeatureAgglomeration(2), X),
@@ -428,11 +455,20 @@ def test_damage_that_compiled_code_would_follow_is_refused(name: str) -> None:
     ("model", "count", "spoil"),
     [
         (GaussianNB(), "class_count_", np.int64),
+        (GaussianNB(), "theta_", np.int64),
         (CategoricalNB(), "category_count_", lambda counts: [each.astype(np.int64) for each in counts]),
         (MinMaxScaler(), "n_samples_seen_", lambda count: np.array([count, 0])),
         (MaxAbsScaler(), "n_samples_seen_", lambda count: np.array([count, 0])),
+        (LatentDirichletAllocation(2, max_iter=1), "n_batch_iter_", np.atleast_1d),
+        (MiniBatchNMF(2, max_iter=1), "n_steps_", np.atleast_1d),
+        (MiniBatchDictionaryLearning(2, max_iter=1), "n_steps_", np.atleast_1d),
+        (MiniBatchKMeans(2, max_iter=1), "n_steps_", np.atleast_1d),
+        (MiniBatchKMeans(2, max_iter=1), "_n_since_last_reassign", np.atleast_1d),
+        (MLPClassifier(2, max_iter=1), "t_", np.atleast_1d),
+        (MLPClassifier(2, max_iter=1), "n_iter_", np.atleast_1d),
+        (MLPClassifier(2, max_iter=1), "_no_improvement_count", np.atleast_1d),
     ],
-    ids=["GaussianNB", "CategoricalNB", "MinMaxScaler", "MaxAbsScaler"],
+    ids=lambda value: value if type(value) is str else getattr(type(value), "__name__", ""),
 )
 def test_what_is_counted_in_place_cannot_be_the_labels_of_another_model(
     model: Any, count: str, spoil: Callable[[Any], Any]
@@ -440,6 +476,12 @@ def test_what_is_counted_in_place_cannot_be_the_labels_of_another_model(
     fitted(model, POSITIVE.round(), labels)
     setattr(model, count, spoil(getattr(model, count)))
     assert_refused(model, InvalidStateError)
+
+
+def test_steps_of_an_optimizer_cannot_be_the_labels_of_another_model() -> None:
+    model = fitted(MLPClassifier(2, max_iter=1))
+    model._optimizer.t = np.zeros(3, int)
+    assert_refused(model, InvalidStateError, match="AdamOptimizer")
 
 
 @pytest.mark.parametrize("scalers", [1, 9])

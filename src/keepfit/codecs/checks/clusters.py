@@ -19,6 +19,9 @@ _CENTERS = """
     _counts            f[K]
     _X_mean            f[F]
     _bisecting_tree    sklearn.cluster._bisect_k_means._BisectingTree
+    n_steps_           float
+    _no_improvement    float
+    _n_since_last_reassign  float
 """
 _BIRCH = """
     root_!                sklearn.cluster._birch._CFNode
@@ -28,6 +31,18 @@ _BIRCH = """
     _subcluster_norms     f[K]
     subcluster_labels_    i[K]
     _n_features_out       =K
+"""
+#: What `partial_fit` of a Birch writes into. Integers could be the labels or columns of another model in the file.
+_BIRCH_NODE = """
+    is_leaf!        bool
+    subclusters_!   list
+    init_centroids_ f[_,_]
+    init_sq_norm_   f[_]
+"""
+_BIRCH_SUBCLUSTER = """
+    n_samples_    float
+    linear_sum_   f[_]
+    squared_sum_  float
 """
 _LINKED = """
     _single_linkage_tree_!  a[M]
@@ -42,6 +57,7 @@ _AGGLOMERATION = """
 """
 _NODE = "sklearn.cluster._bisect_k_means._BisectingTree"
 _LEAF = "sklearn.cluster._birch._CFNode"
+_SUBCLUSTER = "sklearn.cluster._birch._CFSubcluster"
 
 
 def _check_centers(state: State, dims: Dims) -> None:
@@ -76,14 +92,27 @@ def _check_bisections(root: Any, dims: Dims) -> None:
 
 
 def _check_birch(state: State, dims: Dims) -> None:
-    """Raise unless the leaves hang on one finite thread, from the dummy leaf on."""
-    seen: set[int] = set()
-    leaf = state["dummy_leaf_"]
+    """Raise unless the leaves of the tree hang on one finite thread, from the dummy leaf on.
+
+    A leaf that is split is replaced on the thread by two, between the leaf that it names as the one before it and the
+    one that it names as the one after it: were these not its neighbours, the thread could become a ring.
+    """
+    thread: set[int] = set()
+    before, leaf = None, state["dummy_leaf_"]
     while leaf is not None:
-        if id(leaf) in seen or not is_a(leaf, _LEAF):
+        if id(leaf) in thread or not is_a(leaf, _LEAF) or leaf.__dict__.get("prev_leaf_") is not before:
             refuse("the leaves of a clustering follow one another, and end")
-        seen.add(id(leaf))
-        leaf = leaf.__dict__.get("next_leaf_")
+        thread.add(id(leaf))
+        before, leaf = leaf, leaf.__dict__.get("next_leaf_")
+    seen: set[int] = set()
+    stack = [state["root_"]]
+    while stack:
+        node = stack.pop()
+        if not is_a(node, _LEAF) or id(node) in seen or (node.__dict__.get("is_leaf") and id(node) not in thread):
+            refuse("the nodes of a clustering are a tree, and its leaves follow one another")
+        seen.add(id(node))
+        parts = [getattr(part, "__dict__", {}) for part in node.__dict__.get("subclusters_", ())]
+        stack += [part["child_"] for part in parts if part.get("child_") is not None]
 
 
 def _check_linkage(state: State, dims: Dims) -> None:
@@ -108,6 +137,8 @@ CHECKS = {
         for name in ("KMeans", "MiniBatchKMeans", "BisectingKMeans")
     },
     "sklearn.cluster.Birch": Check("sklearn.cluster.Birch", _BIRCH, _check_birch),
+    _LEAF: Check(_LEAF, _BIRCH_NODE),
+    _SUBCLUSTER: Check(_SUBCLUSTER, _BIRCH_SUBCLUSTER),
     "sklearn.cluster.HDBSCAN": Check("sklearn.cluster.HDBSCAN", _LINKED, _check_linkage),
     "sklearn.cluster.FeatureAgglomeration": Check(
         "sklearn.cluster.FeatureAgglomeration", _AGGLOMERATION, _check_agglomeration

@@ -42,6 +42,9 @@ _NETWORK = """
     n_features_in_!  =F
     n_outputs_       1..
     out_activation_  str
+    n_iter_                float
+    t_                     float
+    _no_improvement_count  float
 """
 _DUMMY_CLASSIFIER = """
     n_outputs_!    =K
@@ -65,6 +68,9 @@ _COMPONENTS = """
     _transform_max_iter      0..
     _A                       f[K,K]
     _B                       f[F,K]
+    n_batch_iter_            float
+    n_steps_                 float
+    _no_improvement          float
 """
 _INCREMENTAL = """
     components_!      t[K,F]
@@ -114,6 +120,11 @@ _COUNTED = """
     class_count_     f[_]
     feature_count_   f[_,_]
     category_count_  list(f[_,_])
+    theta_           f[_,_]
+    var_             f[_,_]
+"""
+_OPTIMIZER = """
+    t  float
 """
 _RANGE = """
     n_samples_seen_  0..
@@ -192,6 +203,7 @@ CHECKS = {
         for name, losses in _GLM_LOSSES.items()
     },
     **_checks("neural_network", "MLPClassifier MLPRegressor", _NETWORK, _check_network),
+    **_checks("neural_network._stochastic_optimizers", "AdamOptimizer", _OPTIMIZER),
     **_checks("neural_network", "BernoulliRBM", _RBM),
     **_checks("dummy", "DummyClassifier", _DUMMY_CLASSIFIER),
     **_checks("dummy", "DummyRegressor", _DUMMY_REGRESSOR),
