@@ -15,8 +15,11 @@ import xgboost
 from sharing_cases import SEARCHES, cancer, iris
 from sklearn.base import is_classifier, is_outlier_detector
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import Ridge
 from sklearn.metrics import make_scorer, matthews_corrcoef
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.tree import DecisionTreeRegressor
 
 import keepfit
 
@@ -90,6 +93,35 @@ def test_scores_are_equal_to_the_bit(name: str, tmp_path: Path) -> None:
 def test_boosted_rounds_are_ranked_as_alone(model: Any, tmp_path: Path) -> None:
     search = GridSearchCV(model, {"n_estimators": [1, 2, 3]}, cv=2, scoring="roc_auc", refit=False)
     assert_shared_equals_plain(search, cancer(), tmp_path / "state.db")
+
+
+def clipped_error(true: Any, predicted: Any) -> float:
+    """A metric that works in place on what it gets, such as people write for logarithms."""
+    for values in (true, predicted):
+        values[values < 100] = values[values < 100] / 2 + 50
+    return float(np.abs(np.log(true) - np.log(predicted)).mean())
+
+
+@pytest.mark.parametrize("train_score", [False, True])
+@pytest.mark.parametrize(
+    ("model", "grid"),
+    [
+        (KNeighborsRegressor(), {"n_neighbors": [1, 2, 3, 4, 5]}),
+        (DecisionTreeRegressor(random_state=0), {"max_leaf_nodes": [3, 4, 5]}),
+        (Ridge(fit_intercept=False, solver="cholesky"), {"alpha": [1.0, 2.0, 3.0]}),
+    ],
+)
+def test_a_metric_that_works_in_place_harms_no_other_candidate(
+    model: Any, grid: Any, train_score: bool, tmp_path: Path
+) -> None:
+    scoring = {"own": make_scorer(clipped_error), "r2": "r2"}
+    search = GridSearchCV(model, grid, cv=2, scoring=scoring, refit=False, return_train_score=train_score)
+    assert_shared_equals_plain(search, wide_and_positive(), tmp_path / "state.db")
+
+
+def wide_and_positive() -> tuple[Any, Any]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(40, 30)) + 5, rng.uniform(20, 300, size=40)
 
 
 def score_by_names(estimator: Any, X: Any, y: Any) -> float:

@@ -1,8 +1,8 @@
 """What sharing has to know of scikit-learn: which tasks, scorers and steps go by the book.
 
-Private names used, in scikit-learn 1.6 to 1.9: ``sklearn.metrics._scorer._BaseScorer``, ``_MultimetricScorer`` (its
-``_scorers``) and ``_PassthroughScorer``; of estimators ``_sklearn_output_config`` and ``_metadata_request``; the
-classes of steps by the modules they are in, which are private by name.
+Private names used, in scikit-learn 1.6 to 1.9: ``sklearn.metrics._scorer._BaseScorer`` (its ``_score_func``),
+``_MultimetricScorer`` (its ``_scorers``) and ``_PassthroughScorer``; of estimators ``_sklearn_output_config`` and
+``_metadata_request``; the classes of steps by the modules they are in, which are private by name.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = [
     "has_steps",
     "is_repeatable",
     "is_stock_scorer",
+    "leaves_rows",
     "may_share",
     "parameters_of",
     "passes",
@@ -42,6 +43,17 @@ def is_stock_scorer(scorer: Any) -> bool:
     if isinstance(scorer, _BaseScorer):
         return bool(type(scorer).__module__ == _BaseScorer.__module__)
     return type(scorer) is _PassthroughScorer
+
+
+def leaves_rows(scorer: Any) -> bool:
+    """Whether a stock scorer hands true values to scikit-learn's own metrics alone: one of the user's may work in place
+    on them."""
+    from sklearn.metrics._scorer import _MultimetricScorer, _PassthroughScorer
+
+    if type(scorer) is _MultimetricScorer:
+        return all(map(leaves_rows, scorer._scorers.values()))
+    metric = getattr(scorer, "_score_func", None)
+    return type(scorer) is _PassthroughScorer or str(getattr(metric, "__module__", "")).startswith("sklearn.")
 
 
 #: The names of parameters, which take a tenth of a millisecond to find, of scikit-learn's classes.

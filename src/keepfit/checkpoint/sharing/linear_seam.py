@@ -74,7 +74,7 @@ class _Algebra:
         self.fitted = fitted
         self.offsets = offsets
         self._X = X - offsets[0] if fitted.fit_intercept else X
-        y = np.asarray(y, dtype=X.dtype)
+        y = np.array(y, dtype=X.dtype)  # of its own, as a metric may work in place on the caller's
         y = y - offsets[1] if fitted.fit_intercept else y
         self._is_flat = fitted.coef_.ndim == 1
         self._y = y.reshape(-1, 1) if y.ndim == 1 else y

@@ -48,6 +48,11 @@ class Neighbours(Case):
     def prototype(self, kin: Sequence[Any]) -> Any:
         return min(kin, key=lambda one: int(one.n_neighbors))
 
+    def fit(self, estimator: Any, X: Any, *y: Any, **params: Any) -> Any:
+        fitted = estimator.fit(X, *y, **params)
+        fitted._y = fitted._y.copy()  # a regression's are the caller's, and a metric may work in place on them
+        return fitted
+
     def give(self, source: Any, target: Any) -> None:
         half = source._fit_X.shape[0] // 2
         differs = (source.n_neighbors >= half) != (target.n_neighbors >= half)

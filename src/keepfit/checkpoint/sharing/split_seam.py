@@ -2,7 +2,7 @@
 
 `Split.evaluate` is scikit-learn's ``_fit_and_score`` for the case that all goes well and nothing is printed: the same
 steps in the same order by the same functions, and a result with the same names. What does not go well is left to
-scikit-learn's own. scikit-learn's own scorers leave the rows as they are, so all members may be given the same ones.
+scikit-learn's own. scikit-learn's own metrics leave the rows as they are, so all members may be given the same ones.
 
 Private names used, in scikit-learn 1.6 to 1.9: ``sklearn.model_selection._validation._score``,
 ``sklearn.utils.metaestimators._safe_split``, ``sklearn.utils.validation._check_method_params``, the arguments and the
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from keepfit.checkpoint.sharing.scoring_seam import Accuracy
+from keepfit.checkpoint.sharing_seam import leaves_rows
 
 __all__ = ["Split", "goes_well", "in_place_of"]
 
@@ -53,7 +54,7 @@ class Split:
 
         _set_parameters(estimator, clone(task["parameters"], safe=False))
         start_s = time.time()
-        if self._cut is None:
+        if self._cut is None or not leaves_rows(task["scorer"]):
             self._cut = _cut(estimator, X, y, task)
         X_train, y_train, X_test, y_test, fit_params, train_params, test_params = self._cut
         estimator.fit(X_train, *(() if y_train is None else (y_train,)), **fit_params)
