@@ -28,6 +28,7 @@ help:
 	@echo "make compare-scanners  verdicts on hostile and harmless pickles beside those of scanners, installed for it"
 	@echo "make ecosystem         MLflow and MLServer with models kept here, each in an environment of its own"
 	@echo "make bench             dump, load and size beside pickle, joblib and skops"
+	@echo "make bench-floor       what pickle's compiled code takes for the same with its arrays given: no reader goes below"
 	@echo "make bench-validation  what validation costs of the time to load"
 	@echo "make bench-checkpoint  what checkpoint costs per task"
 	@echo "make bench-fast        one-row predictions: scikit-learn's own, the fast way, from tensor to tensor"
@@ -142,6 +143,10 @@ ecosystem: .venv-mlflow/ready .venv-mlserver/ready
 
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/persistence.py
+
+.PHONY: bench-floor
+bench-floor: $(VENV)/bench-ready
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/load_floor.py
 
 bench-validation: $(VENV)/bench-ready
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/validation_cost.py
