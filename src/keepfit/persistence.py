@@ -200,7 +200,8 @@ def load(
     Warns
     -----
     KeepfitWarning
-        Once, if the file was written under another scikit-learn release, or something in it was neutralised.
+        Once, if the file was written under another release of scikit-learn, XGBoost or LightGBM, or something in it was
+        neutralised.
 
     Notes
     -----
@@ -382,13 +383,25 @@ def _allowed(allow: Collection[str]) -> frozenset[str]:
     return allowed
 
 
+_READS_ITSELF = (
+    "which reads what the model learned by itself: keepfit.verify compares predictions, where a sample was kept"
+)
+#: What is said of a file that another release of a library wrote.
+_OF_OTHER_RELEASES = {
+    "scikit-learn": "every class's state was checked",
+    "lightgbm": _READS_ITSELF,
+    "xgboost": _READS_ITSELF,
+}
+
+
 def _warn(graph: Graph, changes: list[str]) -> None:
-    written, running = graph.versions.get("scikit-learn"), running_version("scikit-learn")
-    if not changes and written == running:
-        return
-    notes = list(dict.fromkeys(changes))
-    if written and short_version(written) != short_version(running):
-        notes.insert(0, f"written under scikit-learn {written}, running {running}; every class's state was checked")
+    notes = [
+        f"written under {library} {written}, running {running}; {said}"
+        for library, said in _OF_OTHER_RELEASES.items()
+        if (written := graph.versions.get(library)) and written != (running := running_version(library))
+        if short_version(written) != short_version(running)
+    ]
+    notes += dict.fromkeys(changes)
     if notes:
         text = "; ".join(notes[:5]) + ("; ..." if len(notes) > 5 else "")
         warnings.warn(text, KeepfitWarning, stacklevel=_callers_level())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
@@ -13,11 +14,16 @@ __all__ = ["DISTRIBUTIONS", "MIGRATIONS", "migrate", "running_version", "short_v
 #: The distribution of each library whose types a graph may name, by the first part of the type's name.
 DISTRIBUTIONS = {
     "keepfit": "keepfit",
+    "lightgbm": "lightgbm",
     "numpy": "numpy",
     "pandas": "pandas",
     "scipy": "scipy",
     "sklearn": "scikit-learn",
+    "xgboost": "xgboost",
 }
+
+#: Other distributions of the same modules.
+_VARIANTS = {"xgboost": ("xgboost-cpu",)}
 
 #: Steps between releases, applied in order to graphs that were written before the release a step names:
 #: (distribution, release, function of a graph that returns the graph of that release). None are needed yet: a class
@@ -28,10 +34,10 @@ MIGRATIONS: list[tuple[str, tuple[int, int], Callable[[Graph], Graph]]] = []
 @cache
 def running_version(distribution: str) -> str:
     """The installed release of a distribution; empty where it is not installed."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
+    for name in (distribution, *_VARIANTS.get(distribution, ())):
+        with suppress(PackageNotFoundError):
+            return version(name)
+    return ""
 
 
 def short_version(release: str) -> tuple[int, int]:
