@@ -12,13 +12,14 @@ import pandas as pd
 import pytest
 import scipy.sparse
 import xgboost
-from sharing_cases import SEARCHES, cancer, iris
-from sklearn.base import is_classifier, is_outlier_detector
+from sharing_cases import SEARCHES, cancer, iris, steps
+from sklearn.base import BaseEstimator, TransformerMixin, is_classifier, is_outlier_detector
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import Ridge
 from sklearn.metrics import make_scorer, matthews_corrcoef
 from sklearn.model_selection import GridSearchCV
-from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 import keepfit
@@ -93,6 +94,23 @@ def test_scores_are_equal_to_the_bit(name: str, tmp_path: Path) -> None:
 def test_boosted_rounds_are_ranked_as_alone(model: Any, tmp_path: Path) -> None:
     search = GridSearchCV(model, {"n_estimators": [1, 2, 3]}, cv=2, scoring="roc_auc", refit=False)
     assert_shared_equals_plain(search, cancer(), tmp_path / "state.db")
+
+
+class Warped(TransformerMixin, BaseEstimator):
+    """A transformer that works in place on what it gets."""
+
+    def fit(self, X: Any, y: Any = None) -> Warped:
+        return self
+
+    def transform(self, X: Any) -> Any:
+        X += np.sin(3 * X)
+        return X
+
+
+def test_a_step_that_works_in_place_harms_no_other_candidate(tmp_path: Path) -> None:
+    pipeline = steps(StandardScaler(), Warped(), KNeighborsClassifier())
+    search = GridSearchCV(pipeline, {"c__n_neighbors": [1, 2, 3, 4]}, cv=2, refit=False)
+    assert_shared_equals_plain(search, iris(), tmp_path / "state.db")
 
 
 def clipped_error(true: Any, predicted: Any) -> float:

@@ -37,7 +37,7 @@ from sklearn.model_selection import GridSearchCV, ParameterGrid
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from test_sharing import columns
@@ -142,6 +142,9 @@ PLAIN: dict[str, tuple[Any, dict[str, list[Any]]]] = {
     "randomized components": (PCA(svd_solver="randomized", random_state=0), {"n_components": [1, 2]}),
     "components that may draw": (PCA(), {"n_components": [1, 2]}),
     "scaled in place": (steps(StandardScaler(copy=False), SVC()), {"b__C": [1.0, 2.0]}),
+    "in place after others": (steps(StandardScaler(), PowerTransformer(copy=False), SVC()), {"c__C": [1.0, 2.0]}),
+    "one's own after others": (steps(StandardScaler(), MyScaler(), SVC()), {"c__C": [1.0, 2.0]}),
+    "drawn after others": (steps(StandardScaler(), PCA(), SVC()), {"c__C": [1.0, 2.0]}),
     "a step of one's own": (steps(MyScaler(), SVC()), {"b__C": [1.0, 2.0]}),
     "a function of one's own": (steps(FunctionTransformer(double), SVC()), {"b__C": [1.0, 2.0]}),
     "a function that draws": (steps(SelectKBest(mutual_info_classif, k=2), SVC()), {"b__C": [1.0, 2.0]}),

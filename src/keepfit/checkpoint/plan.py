@@ -285,16 +285,12 @@ def _steps(estimator: Any, parameters: Mapping[str, Any]) -> tuple[_Step, ...]:
     steps = None if candidate is None else sharing_seam.working_steps(candidate)
     if not steps:
         return ()
-    found: list[_Step] = []
-    for step in steps[:-1]:
-        if not sharing_seam.is_repeatable(step):
-            return tuple(found)
-        found.append(_step(step))
-    last = _step(steps[-1])
+    if not all(map(sharing_seam.is_repeatable, steps)):
+        return ()  # one step might work in place on what others share, or draw in another order
+    found = [_step(step) for step in steps]
+    last = found.pop()
     if last.case is not None and not last.case.only_before_others:
         found.append(replace(last, is_last=True))
-    elif not sharing_seam.is_repeatable(steps[-1]):
-        return ()  # it might work in place on what others share, or draw in another order
     return tuple(found)
 
 
