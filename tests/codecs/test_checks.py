@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import copy
 import itertools
+import re
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from urllib.parse import DefragResult
 
 import numpy as np
 import pytest
@@ -37,9 +40,11 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
-from sklearn.kernel_approximation import AdditiveChi2Sampler, PolynomialCountSketch
+from sklearn.kernel_approximation import AdditiveChi2Sampler, PolynomialCountSketch, RBFSampler
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge, SGDClassifier
+from sklearn.metrics.pairwise import rbf_kernel
 from sklearn.naive_bayes import CategoricalNB, GaussianNB
+from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
@@ -56,6 +61,7 @@ from sklearn.preprocessing import (
 from sklearn.random_projection import SparseRandomProjection
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import check_array
 from spoiling import X, assert_refused, fitted, labels, spoiled_nodes, target
 
 from keepfit import codecs
@@ -719,11 +725,73 @@ def test_threads_that_a_model_remembers_are_bounded() -> None:
         FunctionTransformer(partial(scipy.special.mathieu_a, np.full(4, 1e9))),
         FunctionTransformer(np.exp, kw_args={"VI": np.eye(1)}),
         FunctionTransformer(np.exp, inv_kw_args={"metric_kwargs": {"Y_norm_squared": np.zeros(1)}}),
+        FunctionTransformer(np.exp, kw_args=OrderedDict(metric_kwargs={"Y_norm_squared": np.zeros(1)})),
+        FunctionTransformer(np.diff, kw_args={"n": np.array(10**9)}),
+        FunctionTransformer(partial(partial(scipy.special.eval_legendre), 10**9)),
+        FunctionTransformer(partial(scipy.special.eval_legendre, np.array([10**9], object), casting="unsafe")),
+        CountVectorizer(ngram_range=DefragResult(1, 10**9)),
     ],
-    ids=["steps", "n", "n_jobs", "partial", "degree", "orders", "VI", "metric_kwargs"],
-)
+    ids=[
+        "steps", "n", "n_jobs", "partial", "degree", "orders", "VI", "metric_kwargs", "an ordered dict",
+        "an array for a number", "a partial of a partial", "objects for numbers", "a named tuple",
+    ],
+)  # fmt: skip
 def test_parameters_that_would_harm_through_a_function_are_refused(model: Any) -> None:
     assert_refused(model, InvalidStateError)
+
+
+ANY = np.zeros(60, int)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        partial(np.argmax, axis=1, out=ANY),
+        partial(np.add, np.full(60, 2**40), out=ANY, casting="unsafe"),
+        partial(np.divmod, np.full(60, 2**40), 1, ANY),
+        partial(partial(np.divmod, np.full(60, 2**40)), 1),
+        partial(np.add, 2**40, 1),
+        partial(np.round, 2.0**40, 0),
+        partial(np.percentile, [2.0**40], 50, None),
+        partial(np.atleast_2d, ANY),
+        partial(np.squeeze, ANY),
+        partial(check_array, ANY),
+        partial(max, [ANY]),
+        partial(max, default=ANY),
+        partial(sum, start=ANY),
+    ],
+    ids=lambda function: f"{function.func!r:.30} {len(function.args)} {list(function.keywords)}",
+)
+def test_no_function_writes_to_what_was_checked_nor_gives_it_to_one_that_does(function: Any) -> None:
+    assert_refused(FunctionTransformer(function), InvalidStateError)
+    assert_refused(FunctionTransformer(function.func, kw_args=function.keywords) if not function.args else function)
+
+
+def test_functions_that_are_bound_to_what_is_not_written_to_load() -> None:
+    for function in (
+        partial(np.add, X[0]), partial(np.power, 2), partial(np.matmul, np.eye(60)), partial(np.clip, a_min=0, a_max=1),
+        partial(np.percentile, q=50, axis=0), partial(rbf_kernel, X), partial(np.sum, axis=0, dtype=float),
+    ):  # fmt: skip
+        built = codecs.decode(codecs.encode(FunctionTransformer(function)))
+        np.testing.assert_array_equal(built.transform(X), function(X))
+
+
+def test_text_of_numpy_is_held_to_what_text_is() -> None:
+    searched = fitted(NearestNeighbors(algorithm="brute"), X)
+    searched.metric = np.str_("precomputed")  # then the number of columns of X would not be looked at
+    assert_refused(searched, InvalidStateError, match="precomputed")
+    assert_refused(CountVectorizer(token_pattern=np.str_("(a+)+$")), UntrustedError)
+
+
+@pytest.mark.parametrize("number", [np.array(10**12), re.RegexFlag(2**40)], ids=["array", "flag"])
+def test_what_loops_take_for_a_number_is_held_to_what_numbers_are(number: Any) -> None:
+    named = fitted(RBFSampler(n_components=2), X)
+    named._n_features_out = number
+    assert_refused(named, InvalidStateError, match="_n_features_out")
+    if type(number) is not np.ndarray:
+        searched = fitted(NearestNeighbors(), X)
+        searched.n_neighbors = number
+        assert_refused(searched, InvalidStateError, match="neighbours")
 
 
 def test_functions_that_are_not_sound_are_not_for_files_to_name() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
+from keepfit.codecs.policy import check_excess
 from keepfit.codecs.sklearn_seam import private_class
 from keepfit.errors import InvalidStateError
 from keepfit.graph import Node
@@ -89,6 +90,7 @@ class _Metric(Codec):
             function, kwargs = node.state.get("func"), node.state.get("kwargs")
             if node.state.keys() != {"func", "kwargs"} or not callable(function) or type(kwargs) is not dict:
                 raise InvalidStateError("a metric of a function has the fields func and kwargs")
+            check_excess("functools.partial", kwargs)
             return cls(function, **kwargs)
         check_fields(node)
         return cls()

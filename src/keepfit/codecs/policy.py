@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import os
+import sys
 from collections.abc import Mapping
 from functools import cache
 from numbers import Integral
@@ -117,7 +120,7 @@ def is_harmless(attribute: str, value: Any) -> bool:
 
 def _check_words(name: str, state: dict[str, Any], context: Building) -> None:
     pattern = state.get("token_pattern")
-    if "patterns" not in context.allow and type(pattern) is str and not ends_soon(pattern):
+    if "patterns" not in context.allow and isinstance(pattern, str) and not ends_soon(str(pattern)):
         raise UntrustedError(
             f"{name} finds words by a regular expression that may run for ever: {pattern[:80]!r}. "
             "If you know and trust who wrote it, pass allow={'patterns'}"
@@ -136,6 +139,9 @@ def _bound(state: dict[str, Any], parameters: tuple[str, ...], most: int, change
 
 
 def _is_whole(value: Any) -> TypeGuard[int]:
+    """Whether a value counts: loops and compiled code take an array of no dimensions for the number in it."""
+    if type(value) is np.ndarray:
+        return value.ndim == 0 and value.dtype.kind in "iu"
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
@@ -150,7 +156,7 @@ def check_excess(name: str, state: Mapping[str, Any]) -> None:
     if name != "functools.partial" and EXCESSIVE.isdisjoint(state):
         return
     lengths = state.get("ngram_range")
-    if type(lengths) is tuple and any(_is_whole(length) and length > _NGRAM_MAX for length in lengths):
+    if isinstance(lengths, tuple) and any(_is_whole(length) and length > _NGRAM_MAX for length in lengths):
         raise InvalidStateError(f"{name} makes n-grams of up to {lengths!r} words, over {_NGRAM_MAX}")
     parameter, most = _SIZES.get(name, ("", 0))
     if parameter and _is_whole(state.get(parameter)) and state[parameter] > most:
@@ -160,7 +166,7 @@ def check_excess(name: str, state: Mapping[str, Any]) -> None:
         return
     for arguments in _ARGUMENTS:
         given = state.get(arguments)
-        if type(given) is dict:
+        if isinstance(given, Mapping):
             _check_arguments(
                 f"{arguments} of {name}", given, is_checked=arguments.endswith(("metric_params", "metric_params_"))
             )
@@ -170,13 +176,18 @@ def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = 
     """Refuse arguments by name with which a function of the closed table is no longer harmless.
 
     Norms of rows and inverse covariances reach compiled code that does not look at their shape; counts of repetitions
-    are loops. The arguments of a metric that is searched by are checked with its points (`checks.neighbors`).
+    are loops; what is written to could be the labels or columns of another model in the file. The arguments of a metric
+    that is searched by are checked with its points (`checks.neighbors`).
     """
     for argument, value in given.items():
         if argument in _UNCHECKED and value is not None and not (is_checked and argument == "VI"):
             raise InvalidStateError(f"{what} may not give {argument!r}: compiled code would not look at its shape")
         if argument == "n_jobs" and value not in (None, 1):
             raise InvalidStateError(f"{what} may not start threads (n_jobs={value!r})")
+        if argument == "out" and value is not None:
+            raise InvalidStateError(f"{what} may not give 'out': what was checked would be written to")
+        if argument in ("default", "start") and not _is_plain(value):
+            raise InvalidStateError(f"{what} may not give a {type(value).__name__} as {argument!r}")
         if argument in _REPETITIONS and _is_whole(value) and value > ITERATIONS_MAX:
             raise InvalidStateError(f"{what} asks for {argument}={value:,}, over {ITERATIONS_MAX:,}")
 
@@ -186,17 +197,56 @@ _REPETITIONS = frozenset({"digits", "k", "max_iter", "n", "n_init", "n_iter", "n
 
 
 def check_bound(function: Any, arguments: tuple[Any, ...]) -> None:
-    """Refuse to bind numbers to a special function of SciPy's that may go round as often as they say.
+    """Refuse to bind arguments in front of those a function of the closed table is called with, where that could harm.
 
     Raises
     ------
     InvalidStateError
-        If a number is larger than any order or degree that makes sense.
+        If a special function of SciPy's, which may go round as often as its numbers say, is bound to a number larger
+        than any order or degree that makes sense; if what the function is called with next would be written to, or
+        an array it is bound to could be what it gives, and be written to by another.
     """
-    if type(function) is np.ufunc and getattr(np, function.__name__, None) is not function:
-        for argument in arguments:
-            if not isinstance(argument, (bool, int, float, np.number, np.ndarray, str, type(None))):
-                raise InvalidStateError(f"{function.__name__} is bound to a {type(argument).__name__}")
-            numbers = np.asarray(argument)
-            if numbers.dtype.kind in "iuf" and ((numbers > ITERATIONS_MAX) | (numbers < -ITERATIONS_MAX)).any():
-                raise InvalidStateError(f"{function.__name__} is bound to a number over {ITERATIONS_MAX:,}")
+    while type(function) is functools.partial:
+        function, arguments = function.func, (*function.args, *arguments)
+    if not arguments:
+        return
+    if type(function) is np.ufunc:
+        if len(arguments) >= function.nin:
+            raise InvalidStateError(f"{function.__name__} is bound to all its arguments, and would write to the next")
+        if getattr(np, function.__name__, None) is not function:
+            _check_orders(function.__name__, arguments)
+    elif str(getattr(function, "__module__", "")).startswith(_GIVING_ARGUMENTS) and (
+        not all(map(_is_plain, arguments)) or len(arguments) >= _place_of_out(function)
+    ):
+        raise InvalidStateError(f"{function.__name__} is bound to an array, or up to what it would write to")
+
+
+def _check_orders(name: str, arguments: tuple[Any, ...]) -> None:
+    for argument in arguments:
+        if not isinstance(argument, (bool, int, float, np.number, np.ndarray)):
+            raise InvalidStateError(f"{name} is bound to a {type(argument).__name__}")
+        numbers = np.asarray(argument)
+        if numbers.dtype.kind not in "biuf" or ((numbers > ITERATIONS_MAX) | (numbers < -ITERATIONS_MAX)).any():
+            raise InvalidStateError(f"{name} is bound to a number over {ITERATIONS_MAX:,}")
+
+
+#: Where the functions are that may give back what they are given, or a view of it.
+_GIVING_ARGUMENTS = ("builtins", "numpy", "sklearn.preprocessing", "sklearn.utils")
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(isinstance(item, _PLAIN) for item in value)
+    return isinstance(value, _PLAIN)
+
+
+_PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, type, np.dtype)
+
+
+def _place_of_out(function: Any) -> int:
+    """The place of the argument that a function writes to, counted from 0; beyond all others where there is none."""
+    try:
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # one of the builtins
+        names = []
+    return names.index("out") if "out" in names else sys.maxsize

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.checks.rules import Check, Dims, State, in_range, is_a, is_integer, refuse
+from keepfit.codecs.checks.rules import Check, Dims, State, in_range, is_a, refuse
 from keepfit.codecs.codec import class_name
 
 __all__ = ["CHECKS"]
@@ -80,7 +80,7 @@ def _check_search(state: State, dims: Dims) -> None:
     if (tree is None) != (method == "brute") or (tree is not None and _shape_of(tree) != (dims["N"], dims["F"])):
         refuse("a search for neighbours has a tree of its points, or none where it goes through all of them")
     asked = state.get("n_neighbors")
-    if is_integer(asked) and asked > max(dims["N"], _NEIGHBORS_MAX):
+    if isinstance(asked, (int, np.integer)) and asked > max(dims["N"], _NEIGHBORS_MAX):
         refuse(f"a search for {asked:,} neighbours among {dims['N']:,} points")
 
 
@@ -91,7 +91,7 @@ def _shape_of(tree: Any) -> tuple[int, ...]:
 
 
 def _is(metric: Any, name: str) -> bool:
-    return type(metric) is str and metric == name
+    return isinstance(metric, str) and metric == name
 
 
 def _check_labels(state: State, dims: Dims) -> None:

@@ -138,8 +138,8 @@ def check_backed_counts(state: State, name: str) -> None:
                 continue
             if value < 0 or not any(type(v) is np.ndarray and value in v.shape for v in state.values()):
                 refuse(f"the attribute {attribute!r} of {_last(name)} is {value:,}, which nothing in it bears out")
-        elif attribute == "n_features_in_":
-            refuse(f"the attribute {attribute!r} of {_last(name)} is a number")
+        elif attribute == "n_features_in_" or isinstance(value, int) or (type(value) is np.ndarray and not value.ndim):
+            refuse(f"the attribute {attribute!r} of {_last(name)} is a number")  # these too are taken for one by loops
 
 
 class Check:
