@@ -51,6 +51,11 @@ def own(estimator, X, y):
     return 0.5
 
 
+def not_of_three_in_the_first_rows(estimator, rows, target):
+    first = np.array_equal(rows[0], [5.1, 3.5, 1.4, 0.2])
+    return np.nan if first and estimator.n_neighbors == 3 else float(estimator.score(rows, target))
+
+
 def of_two(estimator, X, y):
     return {"first": 0.25, "second": 0.75}
 
@@ -149,6 +154,15 @@ def test_candidates_rank_as_scikit_learn_ranks_them_and_equal_ones_by_the_grid(s
     assert [line.candidate.place for line in board.lines] == first_to_last.tolist()
     assert [line.parameters for line in board.lines] == [table["params"][place] for place in first_to_last]
     assert [line.candidate.mean_score for line in board.lines] == table["mean_test_score"][first_to_last].tolist()
+
+
+def test_a_candidate_that_fails_in_one_split_ranks_last_as_in_scikit_learn(store: Path) -> None:
+    with pytest.warns(UserWarning, match="non-finite"):
+        table = searched(store, {"n_neighbors": [3, 5, 100]}, scoring=not_of_three_in_the_first_rows).cv_results_
+    assert table["rank_test_score"].tolist() == [3, 1, 2]
+    [board] = boards(store)
+    assert [line.parameters["n_neighbors"] for line in board.lines] == [5, 100, 3]
+    assert [line.candidate.failed for line in board.lines] == [0, 0, 1]
 
 
 def test_results_of_another_grid_stand_as_the_grid_that_shows_them(store: Path) -> None:

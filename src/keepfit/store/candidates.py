@@ -48,23 +48,28 @@ class _Candidate:
     __slots__ = ("duration_s", "failed", "scores", "split_count")
 
     def __init__(self) -> None:
-        self.scores: list[tuple[int, float]] = []
+        self.scores: list[tuple[int, float | None]] = []
         self.split_count = self.failed = 0
         self.duration_s = 0.0
 
     def add(self, split: int, score: float | None, duration_s: float, failure: str | None) -> None:
-        if score is not None:
-            self.scores.append((split, score))
+        self.scores.append((split, score))
         self.split_count += 1
         self.failed += failure is not None
         self.duration_s += duration_s
 
     def mean(self) -> float | None:
-        """In the order of the splits, added up as `numpy.average` does: so ties are those of scikit-learn."""
-        if not self.scores:
+        """In the order of the splits, added up as `numpy.average` does: so ties are those of scikit-learn, and a split
+        without a score leaves none."""
+        scores = [score for _, score in sorted(self.scores, key=_split) if score is not None]
+        if len(scores) < len(self.scores):
             return None
-        mean = float(np.mean([score for _, score in sorted(self.scores)]))
+        mean = float(np.mean(scores))
         return None if math.isnan(mean) else mean
+
+
+def _split(scored: tuple[int, float | None]) -> int:
+    return scored[0]
 
 
 def _order(one: CandidateInfo) -> tuple[Any, ...]:

@@ -334,7 +334,8 @@ class CandidateInfo:
     candidate : str
         Its parameters as readable JSON.
     mean_score : float or None
-        Over the finished splits that have a score, equal to scikit-learn's to the bit where all have.
+        Over the finished splits, equal to scikit-learn's to the bit; None where scikit-learn's is NaN, as one of them
+        has no score.
     split_count : int
         Splits finished.
     failed : int
