@@ -37,6 +37,8 @@ OPEN_MODULES = (
     "sklearn._loss.loss",
     "sklearn._loss.link",
 )
+#: Classes of other modules that users or searches hold without a fit leading to them.
+OPEN_CLASSES = ("sklearn.compose.make_column_selector", "sklearn.model_selection._split._CVIterableWrapper")
 #: Met in those modules, but never held by a model.
 LEFT_OUT = ("HasMethods", "StrOptions", "Hyperparameter", "_MetadataRequester")
 
@@ -76,6 +78,10 @@ def classes() -> dict[str, Any]:
         for cls in vars(importlib.import_module(module)).values():
             if inspect.isclass(cls) and cls.__module__.startswith("sklearn.") and not inspect.isabstract(cls):
                 observed.setdefault(cls, set())
+    for name in OPEN_CLASSES:
+        module_name, _, last = name.rpartition(".")
+        cls = getattr(importlib.import_module(module_name), last)
+        observed.setdefault(cls, set()).update(inspect.signature(cls).parameters)
     table = {}
     for cls, names in observed.items():
         if (

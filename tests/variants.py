@@ -24,7 +24,7 @@ from sklearn.cluster import (
     MiniBatchKMeans,
     SpectralClustering,
 )
-from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
+from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
 from sklearn.covariance import EllipticEnvelope, GraphicalLassoCV, LedoitWolf, MinCovDet
 from sklearn.cross_decomposition import PLSRegression
 from sklearn.datasets import load_iris
@@ -147,6 +147,11 @@ def variants() -> Iterator[Any]:
     with config_context(enable_metadata_routing=True):
         cases += [(LogisticRegression().set_fit_request(sample_weight=True), frame, binary)]
     cases += [(StandardScaler().set_output(transform="pandas"), frame, None)]
+    selected = make_column_selector("^[abc]$", dtype_include=[np.number, "float"])
+    cases += [(ColumnTransformer([("scale", StandardScaler(), selected)]), frame, None)]
+    cases += [(GaussianProcessRegressor(), X, y)]  # whose target stays whole numbers
+    cases += [(CalibratedClassifierCV(LogisticRegression(), method="temperature", cv=3), X, y)]
+    cases += [(GridSearchCV(LogisticRegression(), {"C": [1, 2]}, cv=list(KFold(3, shuffle=True).split(X))), X, y)]
     for estimator, features, target in cases:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

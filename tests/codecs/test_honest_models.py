@@ -11,11 +11,14 @@ import pytest
 import scipy.sparse as sp
 import sklearn
 from sklearn import cluster, covariance, decomposition, dummy, ensemble, linear_model, mixture, neighbors, preprocessing
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.cross_decomposition import CCA, PLSRegression
 from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.manifold import Isomap
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.random_projection import SparseRandomProjection
 from sklearn.svm import SVC, SVR, NuSVC, OneClassSVM
@@ -150,6 +153,23 @@ def parts() -> _Cases:
     yield SparseRandomProjection(2, compute_inverse_components=True, random_state=0), SPARSE
 
 
+def processes() -> _Cases:
+    for targets in (labels, BINARY.astype(bool), target.astype("f4")):
+        yield GaussianProcessRegressor(), X, targets
+
+
+def by_others() -> _Cases:
+    """Classes that are met in no estimator as it is by default."""
+    yield CalibratedClassifierCV(linear_model.LogisticRegression(), method="sigmoid", cv=3), X, labels
+    if parse_version(sklearn.__version__) >= parse_version("1.8"):
+        yield CalibratedClassifierCV(linear_model.LogisticRegression(), method="temperature", cv=3), X, labels
+    splits = list(KFold(3, shuffle=True, random_state=0).split(X))
+    yield GridSearchCV(linear_model.LogisticRegression(), {"C": [1, 2]}, cv=splits), X, labels
+    numbers, words = make_column_selector("^[ac]$"), make_column_selector(dtype_include=["category", np.bool_])
+    columns = [("n", preprocessing.StandardScaler(), numbers), ("w", preprocessing.OneHotEncoder(), words)]
+    yield ColumnTransformer(columns), FRAME
+
+
 def encoders() -> _Cases:
     for degree in (0, 1, 3):
         yield preprocessing.SplineTransformer(degree=degree, include_bias=False), X
@@ -165,7 +185,9 @@ def encoders() -> _Cases:
     yield DictVectorizer(sparse=False), [{"a": 1, "b": "x"}, {"a": ["y", "z"]}]
 
 
-@pytest.mark.parametrize("family", [svm, linear, forests, boosting, searches, clusters, parts, encoders])
+@pytest.mark.parametrize(
+    "family", [svm, linear, forests, boosting, searches, clusters, parts, processes, by_others, encoders]
+)
 @pytest.mark.filterwarnings("ignore")
 def test_models_of_less_common_making_load_unchanged(family: Callable[[], _Cases]) -> None:
     for estimator, data, *rest in family():

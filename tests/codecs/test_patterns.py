@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sklearn.compose import make_column_selector
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
 from spoiling import assert_refused
 
@@ -40,6 +41,10 @@ def test_patterns_that_may_run_for_ever_need_the_callers_word(pattern: str) -> N
         with pytest.raises(UntrustedError, match="patterns"):
             codecs.decode(graph)
         assert codecs.decode(graph, allow={"patterns"}).token_pattern == pattern
+    graph = codecs.encode(make_column_selector(pattern))
+    with pytest.raises(UntrustedError, match="patterns"):
+        codecs.decode(graph)
+    assert codecs.decode(graph, allow={"patterns"}).pattern == pattern
 
 
 def test_n_grams_of_any_length_are_refused() -> None:

@@ -60,7 +60,9 @@ _ARGUMENTS = (
     "metric_params", "effective_metric_params_", "kernel_params", "pairwise_kernels_kwargs", "kw_args", "inv_kw_args",
     "_kwargs",
 )  # fmt: skip
-_WORDS = ("input", "ngram_range", "token_pattern")
+#: Regular expressions, and what they find.
+_PATTERNS = {"token_pattern": "words", "pattern": "columns"}
+_WORDS = ("input", "ngram_range", *_PATTERNS)
 _COUNTED = ("n_jobs", "verbose", "_n_threads", "n_threads")
 #: What `check_excess` looks at.
 EXCESSIVE = frozenset(["ngram_range", *_ARGUMENTS, *(parameter for parameter, _ in _SIZES.values())])
@@ -93,8 +95,8 @@ def apply(name: str, state: dict[str, Any], context: Building) -> dict[str, Any]
                 f"{name} reads the files that its input names (input={state['input']!r}). "
                 "If you trust the model with that, pass allow={'paths'}"
             )
-    if reads_text:
-        _check_words(name, state, context)
+    if "patterns" not in context.allow:
+        _check_patterns(name, state)
     for parameter, most, least in (("n_jobs", N_JOBS_MAX, 1), ("verbose", VERBOSE_MAX, 0)):
         value = state.get(parameter)
         if (_is_whole(value) or isinstance(value, float)) and not abs(value) <= most:
@@ -118,13 +120,14 @@ def is_harmless(attribute: str, value: Any) -> bool:
     return attribute != "memory" and type(value) in (bool, int) and 0 <= value <= 1
 
 
-def _check_words(name: str, state: dict[str, Any], context: Building) -> None:
-    pattern = state.get("token_pattern")
-    if "patterns" not in context.allow and isinstance(pattern, str) and not ends_soon(str(pattern)):
-        raise UntrustedError(
-            f"{name} finds words by a regular expression that may run for ever: {pattern[:80]!r}. "
-            "If you know and trust who wrote it, pass allow={'patterns'}"
-        )
+def _check_patterns(name: str, state: dict[str, Any]) -> None:
+    for attribute, found in _PATTERNS.items():
+        pattern = state.get(attribute)
+        if isinstance(pattern, str) and not ends_soon(str(pattern)):
+            raise UntrustedError(
+                f"{name} finds {found} by a regular expression that may run for ever: {pattern[:80]!r}. "
+                "If you know and trust who wrote it, pass allow={'patterns'}"
+            )
 
 
 #: All n-grams of a text are in memory at once: of a long text and without a bound, far more than there is.

@@ -101,7 +101,7 @@ _VOTE = """
 _PROCESS = """
     alpha_       t[...]
     L_           t[N,N]
-    y_train_     t[...]
+    y_train_     t[...] | i[...] | b[...]
 """
 _PROJECTION = """
     components_!         t[K,F] | csr[K,F]
@@ -222,6 +222,7 @@ CHECKS = {
     ),
     **_checks("mixture", "GaussianMixture BayesianGaussianMixture", _MIXTURE),
     **_checks("gaussian_process", "GaussianProcessRegressor", _PROCESS),
+    **_checks("model_selection", "_split._CVIterableWrapper", "cv! list"),
     **_checks("random_projection", "GaussianRandomProjection SparseRandomProjection", _PROJECTION),
     **_checks("naive_bayes", "BernoulliNB CategoricalNB ComplementNB GaussianNB MultinomialNB", _COUNTED),
     **_checks("preprocessing", "MaxAbsScaler MinMaxScaler", _RANGE),
