@@ -14,6 +14,7 @@ from keepfit.codecs.code import CODE
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields, rows_of
 from keepfit.codecs.functions import CLASS, FUNCTION
 from keepfit.codecs.long_lists import LONG_MIN, as_array, from_array
+from keepfit.codecs.once import check_used_once
 from keepfit.errors import InvalidStateError
 from keepfit.graph import INLINE_TYPES, Node
 
@@ -85,6 +86,7 @@ class _LongDict(Codec):
         keys, values = check_fields(node, keys=list, values=list)
         if set(map(type, keys)) != {str} or len(keys) != len(values):
             raise InvalidStateError("a dict of two lists has text for keys, and as many values")
+        check_used_once(keys, context)
         built = dict(zip(keys, values, strict=True))
         if len(built) != len(keys):
             raise InvalidStateError("two keys of a mapping are equal")

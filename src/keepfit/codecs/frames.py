@@ -15,7 +15,7 @@ import numpy as np
 from keepfit.codecs import pandas_seam as seam
 from keepfit.codecs.builtin import check_equal_hashes
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
-from keepfit.codecs.once import once, value_range
+from keepfit.codecs.once import check_used_once, note_copied, once, value_range
 from keepfit.codecs.pandas_arrays import CODECS as ARRAYS
 from keepfit.codecs.pandas_values import CODECS as VALUES
 from keepfit.codecs.pandas_values import aliases, check_moments, take, times_dtype, zone_of, zone_value
@@ -48,6 +48,7 @@ class _Frame(Codec):
             raise InvalidStateError("the columns and the index of a DataFrame are indexes")
         if type(places) is not np.ndarray or places.dtype != np.int64 or places.shape != columns.shape:
             raise InvalidStateError("a DataFrame has one place for each column")
+        note_copied([places], context)
         if not np.array_equal(np.sort(places), np.arange(len(columns))):
             raise InvalidStateError("the places of a DataFrame's columns are not each number once")
         blocks, start = [], 0
@@ -57,7 +58,7 @@ class _Frame(Codec):
             start += count
         if start != len(columns):
             raise InvalidStateError("a DataFrame has as many columns as its blocks")
-        return _finished(seam.frame_of_blocks(blocks, index, columns), node)
+        return _finished(seam.frame_of_blocks(blocks, index, columns), node, context)
 
 
 class _Series(Codec):
@@ -78,7 +79,7 @@ class _Series(Codec):
         if not isinstance(index, pd.Index) or not _is_values(values, 1) or len(values) != len(index):
             raise InvalidStateError("a Series has an index, and an array of as many values")
         made = pd.Series(values, index=index, name=name, dtype=values.dtype, copy=False)
-        return _finished(made, node)
+        return _finished(made, node, context)
 
 
 class _Index(Codec):
@@ -164,6 +165,7 @@ class _TimesIndex(Codec):
         array = seam.time_array(self._name.replace("Index", "Array"), values, dtype)
         made = getattr(pd, self._name)(array, name=name, copy=False)
         if freq is not None:
+            note_copied([values], context)
             made.freq = freq  # pandas refuses one that the values do not have
         return made
 
@@ -220,6 +222,7 @@ class _MultiIndex(Codec):
                 lowest, highest = value_range(context, code)
                 if lowest < -1 or highest >= len(level):
                     raise InvalidStateError("a code of a MultiIndex is out of range")
+        note_copied(codes, context)
         made = pd.MultiIndex(levels=levels, codes=codes, names=names, sortorder=sortorder, copy=False)
         if len(made) != len(codes[0]):
             raise InvalidStateError("the codes of a MultiIndex are of different lengths")
@@ -265,11 +268,12 @@ def _options(obj: Any) -> dict[str, Any]:
     return options
 
 
-def _finished(made: Any, node: Node) -> Any:
+def _finished(made: Any, node: Node, context: Building) -> Any:
     attrs, unique = node.state.get("attrs", {}), node.state.get("unique_labels", False)
     if type(attrs) is not dict or type(unique) is not bool:
         raise InvalidStateError("the attrs of a frame are a dict")
     if attrs:
+        check_used_once(attrs, context)
         made.attrs = attrs
     if unique:
         made.flags.allows_duplicate_labels = False

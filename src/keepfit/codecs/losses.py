@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
+from keepfit.codecs.once import note_copied
 from keepfit.codecs.policy import check_excess
 from keepfit.codecs.sklearn_seam import private_class
 from keepfit.errors import InvalidStateError
@@ -79,13 +80,13 @@ class _Metric(Codec):
             raise InvalidStateError(f"the running scikit-learn has no {self._name}")
         if self._kind == "Minkowski":
             p, w = check_fields(node, p=float, w=(np.ndarray, type(None)))
-            return cls(p, w=None if w is None else _numbers(w, 1))
+            return cls(p, w=None if w is None else _numbers(w, 1, context))
         if self._kind == "SEuclidean":
             (variances,) = check_fields(node, V=np.ndarray)
-            return cls(V=_numbers(variances, 1))
+            return cls(V=_numbers(variances, 1, context))
         if self._kind == "Mahalanobis":
             (inverse,) = check_fields(node, VI=np.ndarray)
-            return cls(VI=_numbers(inverse, 2))
+            return cls(VI=_numbers(inverse, 2, context))
         if self._kind == "PyFunc":
             function, kwargs = node.state.get("func"), node.state.get("kwargs")
             if node.state.keys() != {"func", "kwargs"} or not callable(function) or type(kwargs) is not dict:
@@ -96,11 +97,12 @@ class _Metric(Codec):
         return cls()
 
 
-def _numbers(array: Any, dimensions: int) -> Any:
+def _numbers(array: Any, dimensions: int, context: Building) -> Any:
     if array.dtype not in (np.float64, np.float32) or array.ndim != dimensions or not array.size:
         raise InvalidStateError("the weights of a metric are floats")
     if dimensions == 2 and array.shape[0] != array.shape[1]:
         raise InvalidStateError("the matrix of a metric is square")
+    note_copied([array], context)
     return array
 
 

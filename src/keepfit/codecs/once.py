@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from keepfit.codecs.codec import Building
 from keepfit.errors import InvalidStateError
 
-__all__ = ["are_large", "are_many", "note_read", "once", "value_range"]
+__all__ = ["are_large", "are_many", "check_used_once", "note_copied", "note_read", "once", "value_range"]
 
 #: To look through as many takes no longer than to build what holds them.
 _LARGE = 1000
 #: Contents may be looked through so often as that comes to so many times what there is, or to so many values in any
 #: file: copies of a model share what it holds.
 _READ_TIMES, _READ_FREE = 100, 500_000_000
+#: What libraries copy may come to so many times what there is, or to so many bytes in any file.
+_COPIED_TIMES, _COPIED_FREE = 10, 100_000_000
 
 
 def once(context: Building | None, key: Hashable, find: Callable[[], Any]) -> Any:
@@ -50,7 +52,7 @@ def value_range(context: Building | None, values: NDArray[Any]) -> tuple[int, in
 
 
 class _Read:
-    """How many values were looked through while one graph is built, and how many of them for the first time."""
+    """How much was looked through, or copied, while one graph is built, and how much of it for the first time."""
 
     def __init__(self) -> None:
         self.known: set[int] = set()
@@ -97,6 +99,37 @@ def note_read(values: Iterable[Any], context: Building, times: int = 1) -> None:
         raise InvalidStateError(
             "many models hold the same large contents, which takes too long to look through for each"
         )
+
+
+def note_copied(arrays: Iterable[NDArray[Any]], context: Building) -> None:
+    """Note that what is built takes copies of arrays, or as much memory as they.
+
+    Raises
+    ------
+    InvalidStateError
+        If these take many times the memory of the arrays: a small file could name large ones for any number of objects.
+    """
+    copied: _Read = once(context, "copied", _Read)
+    for array in arrays:
+        copied.all += array.nbytes
+        if id(array) not in copied.known:
+            copied.known.add(id(array))
+            copied.first += array.nbytes
+    if copied.all > max(_COPIED_FREE, _COPIED_TIMES * copied.first):
+        raise InvalidStateError("many objects hold the same large arrays, and would take a copy each")
+
+
+def check_used_once(container: Any, context: Building) -> None:
+    """Refuse a list or dict to be copied, if it was before: a small file could name it for any number of objects.
+
+    Raises
+    ------
+    InvalidStateError
+    """
+    used: set[int] = context.memo.setdefault("copied containers", set())
+    if id(container) in used:
+        raise InvalidStateError(f"two objects would take a copy of the same {type(container).__name__}")
+    used.add(id(container))
 
 
 #: NumPy goes through so many numbers in the time that one object takes.

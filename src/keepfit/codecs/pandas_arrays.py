@@ -10,7 +10,7 @@ import numpy as np
 
 from keepfit.codecs import pandas_seam as seam
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
-from keepfit.codecs.once import value_range
+from keepfit.codecs.once import note_copied, value_range
 from keepfit.codecs.pandas_values import aliases, check_moments, take, times_dtype
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
@@ -108,6 +108,9 @@ class _IntervalArray(Codec):
         left, right, closed = take(node, "left", "right", "closed")
         if not isinstance(left, pd.Index) or not isinstance(right, pd.Index) or type(closed) is not str:
             raise InvalidStateError("intervals have an Index to the left and one to the right")
+        if isinstance(left, pd.RangeIndex) or isinstance(right, pd.RangeIndex):  # which may be small and very long
+            raise InvalidStateError("the bounds of intervals are numbers or times, one by one")
+        note_copied([seam.index_values(left), seam.index_values(right)], context)
         return pd.arrays.IntervalArray.from_arrays(left, right, closed=closed, copy=False)
 
 
@@ -125,6 +128,7 @@ class _Categorical(Codec):
             lowest, highest = value_range(context, codes)
             if lowest < -1 or highest >= len(dtype.categories):
                 raise InvalidStateError("the code of a category is out of range")
+        note_copied([codes], context)
         return pd.Categorical.from_codes(codes, dtype=dtype, validate=False)
 
 
@@ -194,6 +198,7 @@ class _SparseArray(Codec):
         _check_runs(places, lengths, length)
         if not 0 <= length < 2**31 or values.ndim != 1 or values.dtype != dtype.subtype:
             raise InvalidStateError("the values or the length of a SparseArray do not fit its dtype")
+        note_copied([places], context)
         index = seam.sparse_index(places, lengths, length)
         if index.npoints != len(values):
             raise InvalidStateError("a SparseArray has as many values as places")
@@ -290,6 +295,7 @@ def _arrow_values(node: Node, name: str, carrier: tuple[str, str], context: Buil
         import zoneinfo
 
         check_moments(values, stamp[1], None if stamp[2] is None else zoneinfo.ZoneInfo("UTC"), context)
+    note_copied([values], context)
     column = pa.array(values, mask=missing)
     kind = _arrow_type(name)
     return pa.chunked_array([column if column.type == kind else column.view(kind)])

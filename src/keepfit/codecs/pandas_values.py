@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from keepfit.codecs import pandas_seam as seam
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
-from keepfit.codecs.once import once
+from keepfit.codecs.once import note_copied, once
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -131,6 +132,8 @@ class _CategoricalDtype(Codec):
         categories, ordered = take(node, "categories", "ordered")
         if not isinstance(categories, (pd.Index, type(None))) or type(ordered) not in (bool, type(None)):
             raise InvalidStateError("a CategoricalDtype has an Index of categories, and an order or none")
+        if type(categories) is pd.Index:  # which looks for equal ones by a table of its own
+            note_copied([seam.index_values(categories)], context)
         return pd.CategoricalDtype(categories, ordered=ordered)
 
 

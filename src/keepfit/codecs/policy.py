@@ -219,7 +219,7 @@ def check_bound(function: Any, arguments: tuple[Any, ...]) -> None:
         if getattr(np, function.__name__, None) is not function:
             _check_orders(function.__name__, arguments)
     elif str(getattr(function, "__module__", "")).startswith(_GIVING_ARGUMENTS) and (
-        not all(map(_is_plain, arguments)) or len(arguments) >= _place_of_out(function)
+        len(arguments) > _BOUND_MAX or not all(map(_is_plain, arguments)) or len(arguments) >= _place_of_out(function)
     ):
         raise InvalidStateError(f"{function.__name__} is bound to an array, or up to what it would write to")
 
@@ -239,10 +239,12 @@ _GIVING_ARGUMENTS = ("builtins", "numpy", "sklearn.preprocessing", "sklearn.util
 
 def _is_plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
-        return all(isinstance(item, _PLAIN) for item in value)
+        return len(value) <= _BOUND_MAX and all(isinstance(item, _PLAIN) for item in value)
     return isinstance(value, _PLAIN)
 
 
+#: More than any function of the closed table takes.
+_BOUND_MAX = 100
 _PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic, type, np.dtype)
 
 

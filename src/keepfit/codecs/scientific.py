@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from keepfit.codecs import scipy_seam as seam
 from keepfit.codecs import sparse
 from keepfit.codecs.codec import Building, Codec, Reducing, check_fields
-from keepfit.codecs.once import once
+from keepfit.codecs.once import note_copied, once
 from keepfit.errors import InvalidStateError, UnsupportedError
 from keepfit.graph import Node
 
@@ -19,7 +19,7 @@ __all__ = ["find"]
 
 #: Evaluating a spline takes time in the square of its degree.
 _DEGREE = 100
-#: Frozen distributions broadcast their arguments against each other.
+#: Frozen distributions broadcast their arguments against each other: those of all of a file together, so far.
 _ARGUMENTS_SIZE = 10_000_000
 _KINDS = ("linear", "nearest", "nearest-up", "previous", "next")
 
@@ -101,6 +101,7 @@ class _Interpolation(Codec):
             raise InvalidStateError("the fill values of an interp1d are arrays")
         if x.ndim != 1 or x.dtype.kind not in "fiu" or y.dtype.kind not in "fc" or not 0 <= axis < y.ndim:
             raise InvalidStateError("an interp1d has numbers, with x along an axis of y")
+        note_copied([x, y], context)
         made = interp1d(
             x, y, kind=kind, axis=axis, copy=False, bounds_error=bounds_error, fill_value=fill_value, assume_sorted=True
         )
@@ -120,7 +121,7 @@ class _Frozen(Codec):
         name = obj.dist.name
         if seam.distribution(name, like=obj.dist) is None:
             raise UnsupportedError(f"the distribution {name!r} is not one of SciPy's own, so it cannot be kept")
-        wrong = _wrong_with_arguments(obj.args, obj.kwds)
+        wrong = _wrong_with_arguments(obj.args, obj.kwds, context.shared)
         if wrong:
             raise UnsupportedError(f"a frozen distribution cannot be kept when {wrong}")
         drawn_from = obj.random_state
@@ -133,7 +134,7 @@ class _Frozen(Codec):
         found = seam.distribution(name)
         if found is None:
             raise InvalidStateError(f"the running SciPy has no distribution {name[:80]!r}")
-        wrong = _wrong_with_arguments(args, kwds)
+        wrong = _wrong_with_arguments(args, kwds, context.memo)
         if wrong:
             raise InvalidStateError(f"a frozen distribution cannot be built when {wrong}")
         made = found.freeze(*args, **kwds)
@@ -166,7 +167,7 @@ def _refuse_unknown_attributes(obj: Any) -> None:
         raise UnsupportedError(f"a {type(obj).__name__} with an attribute {min(unknown)!r} of its own cannot be kept")
 
 
-def _wrong_with_arguments(args: tuple[Any, ...], kwds: dict[Any, Any]) -> str:
+def _wrong_with_arguments(args: tuple[Any, ...], kwds: dict[Any, Any], memo: dict[Any, Any]) -> str:
     """What is wrong with the arguments of a distribution; empty where nothing is."""
     values = [*args, *kwds.values()]
     if not all(type(name) is str for name in kwds) or len(values) > 20:
@@ -177,9 +178,8 @@ def _wrong_with_arguments(args: tuple[Any, ...], kwds: dict[Any, Any]) -> str:
         for value in values
     ):
         return "its arguments are something else than numbers and arrays of them"
-    if (
-        np.broadcast_shapes(*map(np.shape, values))
-        and np.prod(np.broadcast_shapes(*map(np.shape, values)), dtype=float) > _ARGUMENTS_SIZE
-    ):
+    size = float(np.prod(np.broadcast_shapes(*map(np.shape, values)), dtype=float))
+    memo["distributions"] = size + memo.get("distributions", 0.0)
+    if size > 1 and memo["distributions"] > _ARGUMENTS_SIZE:
         return f"its arguments make up more than {_ARGUMENTS_SIZE:,} distributions"
     return ""

@@ -19,6 +19,7 @@ from typing import Any
 from keepfit.codecs import policy
 from keepfit.codecs.builtin import fill_mapping
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing, check_fields
+from keepfit.codecs.once import once
 from keepfit.errors import InvalidStateError, UnsupportedError, UntrustedError
 from keepfit.graph import Node
 
@@ -255,20 +256,31 @@ class _Partial(Codec):
         func, args, keywords = (node.state[name] for name in ("func", "args", "keywords"))
         if not callable(func) or type(args) is not tuple or type(keywords) is not dict:
             raise InvalidStateError("a partial has a callable, a tuple of arguments and a dict of keywords")
-        if not all(type(name) is str for name in keywords):
-            raise InvalidStateError("the keywords of a partial are strings")
         _check_partial_depth(func, InvalidStateError)
         policy.check_bound(func, args)
         attributes = node.state.get("attributes")
+        if type(attributes) not in (dict, type(None)):
+            raise InvalidStateError("the attributes of a partial are a dict")
+        # Copies of its own, so that what was checked stays so; one for all partials that name the same.
+        keywords = once(context, ("keywords", id(keywords), len(keywords)), lambda: _keywords(keywords, context))
         if attributes is not None:
-            if type(attributes) is not dict:
-                raise InvalidStateError("the attributes of a partial are a dict")
-            check_attribute_names(attributes, InvalidStateError)
-        keywords = policy.apply("functools.partial", dict(keywords), context)  # its own: what was checked stays so
-        attributes = None if attributes is None else dict(attributes)
+            attributes = once(
+                context, ("attributes", id(attributes), len(attributes)), functools.partial(_attributes, attributes)
+            )
         made: Any = functools.partial(func)
         made.__setstate__((func, args, keywords, attributes))  # the constructor would merge a partial of a partial
         return made
+
+
+def _keywords(given: dict[Any, Any], context: Building) -> dict[str, Any]:
+    if not all(type(name) is str for name in given):
+        raise InvalidStateError("the keywords of a partial are strings")
+    return policy.apply("functools.partial", given.copy(), context)
+
+
+def _attributes(given: dict[Any, Any]) -> dict[str, Any]:
+    check_attribute_names(given, InvalidStateError)
+    return given.copy()
 
 
 class _Pattern(Codec):
