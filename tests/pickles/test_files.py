@@ -9,6 +9,7 @@ import lzma
 import pickle
 import warnings
 import zlib
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,28 @@ def test_masked_arrays_generators_and_sparse_arrays_come_back() -> None:
         assert (found[8] != wanted[8]).nnz == 0
         assert found[9].pdf(0.3) == wanted[9].pdf(0.3)
         assert found[10].pdf(1.3) == wanted[10].pdf(1.3)
+
+
+class _OfNumPy1:
+    """A bit generator as NumPy 1 pickled it: without the seed sequence that it came from."""
+
+    def __init__(self, generator: Any) -> None:
+        self.generator = generator
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        constructor = vars(import_module("numpy.random._pickle"))["__bit_generator_ctor"]
+        return constructor, (type(self.generator).__name__,), self.generator.state
+
+
+@pytest.mark.parametrize("name", ["PCG64", "PCG64DXSM", "SFC64", "Philox", "MT19937"])
+def test_bit_generators_that_numpy_1_pickled_go_on_where_they_were(name: str) -> None:
+    generator = getattr(np.random, name)(5)
+    generator.random_raw(7)
+    data = pickle.dumps(_OfNumPy1(generator))
+    found, again = converted(data), converted(data)
+    assert found.random_raw() == generator.random_raw()
+    if found.seed_seq is not None:  # made of the state, so that a file converts to the same bytes each time
+        assert found.spawn(1)[0].random_raw() == again.spawn(1)[0].random_raw()
 
 
 def test_warnings_are_those_of_load() -> None:

@@ -381,11 +381,16 @@ def test_a_second_ctrl_c_ends_at_once(place: Place) -> None:
         wait_for(lambda: not any(is_alive(pid) for pid in below))
 
 
-def test_a_stop_while_it_starts_leaves_nothing(place: Place) -> None:
-    process = subprocess.Popen(command(place.path, "--port", 0), cwd=ROOT / "src", stdout=subprocess.DEVNULL)
+def test_a_stop_while_it_starts_leaves_nothing(place: Place, tmp_path: Path) -> None:
+    said = tmp_path / "said"
+    with said.open("w") as file:
+        process = subprocess.Popen(
+            command(place.path, "--port", 0), cwd=ROOT / "src", stdout=subprocess.DEVNULL, stderr=file
+        )
     wait_for(lambda: all_below(process.pid), 30)
     time.sleep(0.3)
     below = all_below(process.pid)
     process.terminate()
     assert process.wait(30) == 0
     wait_for(lambda: not any(is_alive(pid) for pid in below))
+    assert "Traceback" not in said.read_text()

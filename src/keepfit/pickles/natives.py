@@ -62,7 +62,21 @@ def _bit_generator_node(reader: Reader, name: str, raw: Any, seed_seq: Any) -> N
     }
     text_of(state.get("bit_generator"), name)
     codec: Any = find_codec(f"numpy.random.{name}")
+    if seed_seq is None and name in _ALWAYS_SEEDED:
+        seed_seq = Derived(_seeds_of(state["state"]))
     return Node(f"numpy.random.{name}", {**codec.fields(state), "seed_seq": seed_seq})
+
+
+#: Bit generators that cannot be without the seed sequence from which `spawn` takes children.
+_ALWAYS_SEEDED = ("PCG64", "PCG64DXSM", "SFC64")
+
+
+def _seeds_of(state: dict[str, Any]) -> Node:
+    """A seed sequence of the state itself: NumPy 1 left it out of pickles, and reading one makes it by chance."""
+    number = state["state"]
+    entropy = number if type(number) is int else int.from_bytes(np.asarray(number).tobytes()[:32], "little")
+    fields = {"entropy": entropy, "spawn_key": (), "pool_size": 4, "n_children_spawned": 0}
+    return Node("numpy.random.SeedSequence", fields)
 
 
 def _source(reader: Reader, record: Instance, raw: Any) -> Any:

@@ -32,7 +32,10 @@ def main(arguments: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     control = socket.socket(fileno=int(arguments[0]))
     preload(arguments[1:])
-    send(control, Awake(jail.probe()))
+    try:
+        send(control, Awake(jail.probe()))
+    except (BrokenPipeError, ConnectionResetError):  # the front was stopped meanwhile
+        return
     _Zygote(control).run()
 
 
