@@ -62,6 +62,13 @@ def test_a_lease_lasts_as_long_as_it_is_renewed(store: Store, search_id: int, ot
     assert leases.take(search_id, [[A]], 1) == []
 
 
+def test_leases_by_a_clock_that_was_ahead_do_not_hold_others_up(store: Store, search_id: int, other_id: int) -> None:
+    leases = store.work.leases
+    leases.take(search_id, [[A]], 1, duration_s=24 * 3600.0)
+    assert leases.take(other_id, [[A], [B]], 1) == [A]
+    assert leases.take(search_id, [[A], [B]], 1) == [B]
+
+
 def test_leases_of_a_process_that_is_gone_are_free_at_once(lasting_place: str) -> None:
     code = f"""
 from keepfit.store import SearchRecord, Store

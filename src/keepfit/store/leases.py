@@ -23,6 +23,9 @@ __all__ = ["LEASE_S", "Leases"]
 #: How long a lease lasts that is not renewed. Longer than a process is held up by anything but its end.
 LEASE_S = 120.0
 
+#: A lease that has longer to go is of a clock that was set back since: else all would wait until that moment comes.
+_LONGEST_S = 2 * LEASE_S
+
 _lease, _search = schema.lease, schema.search
 
 _renew = update(_lease).where(_lease.c.search_id == bindparam("search")).values(expires_at=bindparam("until"))
@@ -60,6 +63,7 @@ class Leases:
         count : int
             Of how many units.
         duration_s : float, default=LEASE_S
+            At most twice that: longer ones do not count.
 
         Returns
         -------
@@ -105,7 +109,8 @@ class Leases:
 def _busy(connection: Connection, search_id: int, moment: datetime) -> set[bytes]:
     """What others have taken. Leases that have come to their end are removed."""
     others = connection.execute(_of_others, {"search": search_id}).all()
-    ended = [row.id for row in others if row.until <= moment or is_gone(row.owner)]
+    longest = moment + timedelta(seconds=_LONGEST_S)
+    ended = [row.id for row in others if not moment < row.until <= longest or is_gone(row.owner)]
     for portion in portions(ended):
         connection.execute(delete(_lease).where(_lease.c.search_id.in_(portion)))
     if len(ended) == len(others):
