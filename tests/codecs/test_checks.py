@@ -43,12 +43,13 @@ from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, 
 from sklearn.kernel_approximation import AdditiveChi2Sampler, PolynomialCountSketch, RBFSampler
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge, SGDClassifier
 from sklearn.metrics.pairwise import rbf_kernel
-from sklearn.naive_bayes import CategoricalNB, GaussianNB
+from sklearn.naive_bayes import BernoulliNB, CategoricalNB, ComplementNB, GaussianNB, MultinomialNB
 from sklearn.neighbors import NearestNeighbors
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
+    LabelBinarizer,
     MaxAbsScaler,
     MinMaxScaler,
     MultiLabelBinarizer,
@@ -57,6 +58,7 @@ from sklearn.preprocessing import (
     PolynomialFeatures,
     SplineTransformer,
     StandardScaler,
+    label_binarize,
 )
 from sklearn.random_projection import SparseRandomProjection
 from sklearn.svm import SVC, SVR, NuSVC, NuSVR, OneClassSVM
@@ -792,6 +794,25 @@ def test_what_loops_take_for_a_number_is_held_to_what_numbers_are(number: Any) -
         searched = fitted(NearestNeighbors(), X)
         searched.n_neighbors = number
         assert_refused(searched, InvalidStateError, match="neighbours")
+
+
+NO_ORDER = np.array([5.0, np.nan, 1.0, 2.0], object)  # as sorted as NumPy can; 5 is placed after 2
+
+
+@pytest.mark.parametrize(
+    "model",
+    [LabelBinarizer(), MultinomialNB(), BernoulliNB(), ComplementNB(), CategoricalNB()],
+    ids=lambda m: type(m).__name__,
+)
+def test_labels_that_would_be_placed_past_the_last_column_are_refused(model: Any) -> None:
+    given = [labels % 2] if type(model) is LabelBinarizer else [POSITIVE.round(), labels]
+    fitted(model, *given)
+    model.classes_ = np.array(["a", "b", "c"], object)
+    codecs.decode(codecs.encode(model))
+    model.classes_ = NO_ORDER
+    assert_refused(model, InvalidStateError, match="in order")
+    assert_refused(FunctionTransformer(label_binarize, kw_args={"classes": NO_ORDER}), InvalidStateError)
+    assert_refused(partial(label_binarize, classes=NO_ORDER), InvalidStateError)
 
 
 def test_functions_that_are_not_sound_are_not_for_files_to_name() -> None:

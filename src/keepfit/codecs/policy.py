@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from keepfit.codecs.checks.rules import find_themselves
 from keepfit.codecs.codec import Building
 from keepfit.codecs.patterns import ends_soon
 from keepfit.errors import InvalidStateError, UntrustedError
@@ -189,10 +190,23 @@ def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = 
             raise InvalidStateError(f"{what} may not start threads (n_jobs={value!r})")
         if argument == "out" and value is not None:
             raise InvalidStateError(f"{what} may not give 'out': what was checked would be written to")
+        if (
+            argument == "classes"
+            and type(value) in (list, tuple, np.ndarray)
+            and not find_themselves(np.asarray(value))
+        ):
+            raise InvalidStateError(f"{what} may not give classes that are in no order")
         if argument in ("default", "start") and not _is_plain(value):
             raise InvalidStateError(f"{what} may not give a {type(value).__name__} as {argument!r}")
         if argument in _REPETITIONS and _is_whole(value) and value > ITERATIONS_MAX:
             raise InvalidStateError(f"{what} asks for {argument}={value:,}, over {ITERATIONS_MAX:,}")
+
+
+def _are_in_order(classes: Any) -> bool:
+    try:
+        return type(classes) not in (list, tuple, np.ndarray) or find_themselves(np.asarray(classes))
+    except ValueError:  # lists of several lengths: classes of a function that is not of the table
+        return True
 
 
 _UNCHECKED = frozenset({"VI", "X_norm_squared", "Y_norm_squared", "metric_kwargs"})

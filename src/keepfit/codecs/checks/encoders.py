@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.checks.rules import Check, Dims, State, in_range, is_integer, refuse
+from keepfit.codecs.checks.rules import Check, Dims, State, find_themselves, in_range, is_integer, refuse
 
 __all__ = ["CHECKS"]
 
@@ -154,6 +154,11 @@ def _check_labels(state: State, dims: Dims) -> None:
         _check_places(mapping, len(classes))
 
 
+def _check_order(state: State, dims: Dims) -> None:
+    if not find_themselves(state["classes_"]):
+        refuse("the classes of a LabelBinarizer are in order")
+
+
 def _check_words(state: State, dims: Dims) -> None:
     _check_places(state["vocabulary_"], len(state["vocabulary_"]))
 
@@ -209,7 +214,7 @@ CHECKS = dict(
             _of("preprocessing", "PolynomialFeatures", _POLYNOMIAL, _check_polynomial),
             _of("preprocessing", "SplineTransformer", _SPLINES, _check_splines),
             _of("preprocessing", "MultiLabelBinarizer", "classes_!  a[C]", _check_labels),
-            _of("preprocessing", "LabelBinarizer", "classes_!  a[C]"),
+            _of("preprocessing", "LabelBinarizer", "classes_!  a[C]", _check_order),
             _of("preprocessing", "LabelEncoder", "classes_!  a[C]"),
             _of("feature_extraction.text", "CountVectorizer", _WORDS, _check_words),
             _of("feature_extraction.text", "TfidfVectorizer", _WORDS, _check_words),

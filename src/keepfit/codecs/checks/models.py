@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keepfit.codecs.checks.rules import Check, Dims, State, in_range, is_a, named, refuse
+from keepfit.codecs.checks.rules import Check, Dims, State, find_themselves, in_range, is_a, named, refuse
 
 __all__ = ["CHECKS"]
 
@@ -123,6 +123,16 @@ _COUNTED = """
     theta_           f[_,_]
     var_             f[_,_]
 """
+#: Whose `partial_fit` finds a column for each label.
+_COUNTED_BY_LABEL = (
+    _COUNTED
+    + """
+    classes_           a[_]
+    class_log_prior_   f[_]
+    feature_log_prob_  f[_,_] | list(f[_,_])
+    feature_all_       f[_]
+"""
+)
 _OPTIMIZER = """
     t  float
 """
@@ -172,6 +182,11 @@ def _check_network(state: State, dims: Dims) -> None:
 def _check_seen(state: State, dims: Dims) -> None:
     if not 0 <= state["n_samples_seen_"] <= 2.0**60:
         refuse("the number of samples that were seen is a number of samples")
+
+
+def _check_order(state: State, dims: Dims) -> None:
+    if "classes_" in state and not find_themselves(state["classes_"]):
+        refuse("the classes of a model are in order")
 
 
 def _check_votes(state: State, dims: Dims) -> None:
@@ -224,7 +239,8 @@ CHECKS = {
     **_checks("gaussian_process", "GaussianProcessRegressor", _PROCESS),
     **_checks("model_selection", "_split._CVIterableWrapper", "cv! list"),
     **_checks("random_projection", "GaussianRandomProjection SparseRandomProjection", _PROJECTION),
-    **_checks("naive_bayes", "BernoulliNB CategoricalNB ComplementNB GaussianNB MultinomialNB", _COUNTED),
+    **_checks("naive_bayes", "GaussianNB", _COUNTED),
+    **_checks("naive_bayes", "BernoulliNB CategoricalNB ComplementNB MultinomialNB", _COUNTED_BY_LABEL, _check_order),
     **_checks("preprocessing", "MaxAbsScaler MinMaxScaler", _RANGE),
     **_checks("cross_decomposition", "CCA PLSCanonical PLSRegression PLSSVD", _PLS),
 }

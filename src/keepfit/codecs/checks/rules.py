@@ -45,6 +45,7 @@ __all__ = [
     "Dims",
     "State",
     "check_backed_counts",
+    "find_themselves",
     "in_range",
     "is_a",
     "is_csr",
@@ -116,6 +117,19 @@ def in_range(array: Any, stop: int, start: int = 0) -> bool:
         return True
     # Their places cost half of what min() and max() do, which go through all that a ufunc may be asked for.
     return bool(start <= array.item(array.argmin()) and array.item(array.argmax()) < stop)
+
+
+def find_themselves(labels: Any) -> bool:
+    """Whether labels, once sorted, are found by bisection, as `label_binarize` looks for them.
+
+    Among objects that are in no order (numbers and a NaN) one may be placed after the last: its column is not there.
+    """
+    if labels.dtype != object:
+        return True
+    try:
+        return in_range(np.searchsorted(np.sort(labels), labels), len(labels))
+    except (TypeError, ValueError, ArithmeticError):  # as it would raise
+        return True
 
 
 def _is_plain_count(value: Any) -> bool:
