@@ -199,7 +199,8 @@ def test_a_file_is_a_mapping_of_the_names_at_its_top(everything: dict[str, Any],
             assert path not in opened
         assert "dotted.key.a.b" in opened
     with keepfit.open(io.BytesIO(keepfit.dumps({"a": 1, "b": [2]}))) as opened:
-        assert dict(opened) == {"a": 1, "b": [2]}
+        assert dict(opened) == dict(opened.items()) == {"a": 1, "b": [2]}
+        assert (opened.get("b.0"), opened.get("c"), opened.get("c", 3)) == (2, None, 3)
 
 
 @pytest.mark.parametrize(

@@ -137,6 +137,42 @@ class OpenFile:
         """
         return codecs.part_names(self._graph)
 
+    def get(self, path: _Path, default: Any = None) -> Any:
+        """The part of this path, as ``file[path]`` builds it, or `default` where there is none.
+
+        Parameters
+        ----------
+        path : str, int or tuple of (str or int)
+        default : object, default=None
+
+        Returns
+        -------
+        object
+
+        Raises
+        ------
+        TypeError, FormatError, UntrustedError, VersionError, InvalidStateError
+            As ``file[path]`` raises them.
+        """
+        try:
+            return self[path]
+        except PartNotFoundError:
+            return default
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """The names at the top and their parts, each built when its turn comes.
+
+        Yields
+        ------
+        tuple of (str, object)
+
+        Raises
+        ------
+        FormatError, UntrustedError, VersionError, InvalidStateError
+            As ``file[name]`` raises them.
+        """
+        return ((name, self[name]) for name in self)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.keys())
 

@@ -9,6 +9,7 @@ import pickle
 import sqlite3
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -201,10 +202,18 @@ def test_doctor_tells_what_would_hold_a_model_of_a_stranger(run):
     assert found["seccomp"]["detail"] == "yes"
 
 
+def test_what_a_script_defined_is_to_be_passed_in_python(run):
+    Path("own.pkl").write_bytes(b"c__main__\nsquare\n.")
+    result = run("convert", "own.pkl", "own.safetensors")
+    assert result.exit_code == 1
+    assert "define or import square in Python, and load or convert it there with trusted=[square]" in result.stderr
+
+
 def test_doctor_fails_on_what_is_no_store(run, csv):
     result = run("doctor", csv)
     assert result.exit_code == 1
     assert "FAIL" in result.stdout
+    assert "is not a store but a table in text (CSV)" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -155,6 +155,7 @@ def _nested_partial(depth: int) -> Any:
         (_with_attribute(Counter()), "attributes of its own"),
         (Fraction(1, 2**20_000), "longer than"),
         (operator.itemgetter([1]), "itemgetter"),
+        (str.split, r"the method str\.split cannot be kept as data.* Call it in a function"),
         (types.SimpleNamespace(__array_interface__={}), "__array_interface__"),
         (_nested_partial(200), "nested more than"),
     ],

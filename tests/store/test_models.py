@@ -126,6 +126,12 @@ def test_a_missing_version_or_alias_is_named(store: Store) -> None:
         store.load("m", version=10**30)
 
 
+def test_a_version_may_be_a_number_of_numpys(store: Store) -> None:
+    store["m"], store["m"] = "one", "two"
+    assert store.load("m", version=np.int64(1)) == "one"
+    assert store.info("m", np.int32(1)).version == 1
+
+
 def test_an_alias_stands_for_a_version_until_it_is_moved(store: Store) -> None:
     store["m"], store["m"] = "one", "two"
     store.set_alias("m", "production", 1)

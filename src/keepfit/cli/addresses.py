@@ -201,6 +201,7 @@ def check_database(place: str) -> str:
 
     from keepfit.store import readonly
     from keepfit.store.database import explain
+    from keepfit.store.files import check_file
 
     if "://" in place:
         from sqlalchemy import make_url
@@ -212,6 +213,7 @@ def check_database(place: str) -> str:
     if not Path(place).is_file():
         raise StoreError(f"there is no store at {place}")
     path = Path(place).absolute()
+    check_file(path, create=False)
     try:
         with contextlib.closing(
             readonly.connect(path)

@@ -198,6 +198,8 @@ def _check_folder(folder: Path, model: str) -> None:
     ------
     KeepfitError
     """
+    if folder.exists() and not folder.is_dir():
+        raise KeepfitError(f"{folder} is a file; give a folder, or the name of a new one: -o FOLDER")
     recipe = folder / "Dockerfile"
     if recipe.is_file() and _SIGN in recipe.read_text(errors="replace"):
         return

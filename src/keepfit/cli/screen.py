@@ -51,7 +51,9 @@ def in_words(error: Exception) -> str:
         scripts = [name.removeprefix("__main__.") for name in error.names if name.startswith("__main__.")]
         others = [f"--trusted {name}" for name in error.names if not name.startswith("__main__.")]
         ways = [f"pass {' '.join(others)}"] if others else []
-        ways += [f"a script defined it: load it in Python, with trusted=[{', '.join(scripts)}]"] if scripts else []
+        own = ", ".join(scripts)
+        if scripts:
+            ways.append(f"define or import {own} in Python, and load or convert it there with trusted=[{own}]")
         what = f"{error.path or 'the top'}: it uses {', '.join(error.names)}, which keepfit does not know"
         return f"{what}. If you know and trust it, {'; '.join(ways)}"
     return str(error)

@@ -39,7 +39,7 @@ _SECONDS = click.FloatRange(min=0, min_open=True)
 
 
 @click.command(epilog=_EPILOG, short_help="Answer requests for predictions over HTTP.")
-@click.argument("models", metavar="STORE|FOLDER|FILE", default="state.db")
+@click.argument("models", metavar="[STORE|FOLDER|FILE]", default="state.db")
 @click.option(
     "--host", default="127.0.0.1", show_default=True, help="Where to listen. Others than this machine: tokens."
 )

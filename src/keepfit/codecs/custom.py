@@ -6,7 +6,7 @@ import copyreg
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
-from types import GeneratorType, ModuleType
+from types import GeneratorType, MethodDescriptorType, ModuleType
 from typing import Any
 
 from keepfit.codecs.codec import Building, CyclicCodec, Reducing, class_name
@@ -45,7 +45,7 @@ class CustomCodec(CyclicCodec):
         if importable_name(cls) is None or (cls.__module__ == "__main__" and "code" in context.allow):
             if isinstance(obj, GeneratorType):
                 raise UnsupportedError(f"a generator cannot be kept: {_ITERATED}")
-            return embed(obj, context, f"an object of the class {cls.__qualname__}", _advice(obj))
+            return embed(obj, context, _what(obj), _advice(obj))
         try:
             parts = obj.__reduce_ex__(4)
         except TypeError as error:
@@ -118,8 +118,17 @@ class CustomCodec(CyclicCodec):
             setattr(obj, name, value)
 
 
+def _what(obj: Any) -> str:
+    """What an object is whose class cannot be found by its name."""
+    if isinstance(obj, MethodDescriptorType):
+        return f"the method {obj.__qualname__}"
+    return f"an object of the class {type(obj).__qualname__}"
+
+
 def _advice(obj: Any) -> str:
     """What to do about an object whose class cannot be found by its name."""
+    if isinstance(obj, MethodDescriptorType):
+        return "Call it in a function at the top of a module that can be imported, and keep that in its place"
     if isinstance(obj, ModuleType):
         return f"Keep the name {obj.__name__!r} in its place and import it where it is used"
     if type(obj).__module__ not in sys.builtin_module_names:

@@ -6,6 +6,7 @@ import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
 import msgspec
@@ -275,7 +276,7 @@ def _number(version: int | str | None) -> int | None:
     """The version that is meant by number, if it is; one that no database can hold becomes one that is never given."""
     if isinstance(version, str) and version.isdecimal():
         version = int(version[:20])
-    return max(0, min(version, _LAST_VERSION)) if isinstance(version, int) else None
+    return max(0, min(int(version), _LAST_VERSION)) if isinstance(version, Integral) else None  # NumPy's too
 
 
 def _no_version(connection: Connection, name: str, version: int | str | None) -> ModelNotFoundError:
