@@ -26,7 +26,7 @@ help:
 	@echo "make fuzz              changed files of every estimator, for ten minutes; FUZZ='--minutes 600 --workers 2' for more"
 	@echo "make fuzz-parsers      coverage-guided fuzzing of the parsers of files and pickles, for ten minutes (atheris)"
 	@echo "make compare-scanners  verdicts on hostile and harmless pickles beside those of scanners, installed for it"
-	@echo "make ecosystem         MLflow and MLServer with models kept here, each in an environment of its own"
+	@echo "make ecosystem         MLflow and MLServer with models kept here, searches on Dask and Ray, in environments of their own"
 	@echo "make bench             dump, load and size beside pickle, joblib and skops"
 	@echo "make bench-floor       what pickle's compiled code takes for the same with its arrays given: no reader goes below"
 	@echo "make bench-validation  what validation costs of the time to load"
@@ -130,16 +130,17 @@ $(SCANNERS)/ready: $(VENV)/test-ready
 compare-scanners: $(SCANNERS)/ready
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/hostile_table.py --scanners $(SCANNERS)/bin
 
-# What these two need does not go together, nor with what the other tests need.
+# What these need does not go together, nor with what the other tests need.
 .venv-%/ready: $(BUILT_FROM)
 	@echo "installing keepfit and $* into .venv-$* ..."
 	@$(PYTHON) -m venv --without-pip .venv-$*
 	@$(PYTHON) -m pip --python .venv-$*/bin/python install --quiet --disable-pip-version-check -e '.[$*]' 'pytest>=8'
 	@touch $@
 
-ecosystem: .venv-mlflow/ready .venv-mlserver/ready
+ecosystem: .venv-mlflow/ready .venv-mlserver/ready .venv-engines/ready
 	.venv-mlflow/bin/python -m pytest -q -o filterwarnings=default tests/test_mlflow.py
 	.venv-mlserver/bin/python -m pytest -q -o filterwarnings=default tests/test_mlserver.py
+	.venv-engines/bin/python -m pytest -q -o filterwarnings=default tests/checkpoint/test_engines.py
 
 bench: $(VENV)/bench-ready
 	$(BIN)/python benchmarks/persistence.py

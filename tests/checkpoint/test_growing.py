@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+from joblib import parallel_config
 from sharing_cases import cancer, diabetes, iris, two_targets
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor
@@ -63,6 +64,12 @@ def assert_grown_as_alone(forest: Any, X: Any, y: Any, weights: Any = None, *, q
     assert trees.is_quick == quickly
     assert list(map(state, here.estimators_)) == list(map(state, alone.estimators_))
     assert vars(here).keys() == vars(alone).keys()
+
+
+def test_trees_that_joblib_fits_in_other_processes_are_equal_to_the_bit() -> None:
+    forest = RandomForestClassifier(4, random_state=0)
+    with parallel_config("loky", n_jobs=2):
+        assert_grown_as_alone(forest, *iris(), quickly=False)
 
 
 @pytest.mark.parametrize("parameters", PARAMETERS, ids=repr)

@@ -319,6 +319,43 @@ def test_the_engine_is_the_backend_around_the_block(backend, store, iris) -> Non
         assert run.reused == reused
 
 
+@pytest.mark.parametrize("choose", [joblib.parallel_config, joblib.parallel_backend])
+@pytest.mark.parametrize("backend", ["threading", "loky", "multiprocessing", "sequential"])
+def test_a_backend_that_is_chosen_inside_the_block_is_the_engine(backend, choose, store, iris) -> None:
+    outside = SEARCHES["grid"]().fit(*iris)
+    for reused in (0, 16):
+        with warnings.catch_warnings(), keepfit.checkpoint(store, progress=False) as run:
+            with choose(backend, n_jobs=2), choose(backend, n_jobs=2):
+                inside = SEARCHES["grid"]().fit(*iris)
+                assert RandomForestClassifier(n_estimators=4, random_state=0).fit(*iris).score(*iris) > 0.9
+            with joblib.parallel_config(n_jobs=2):
+                SEARCHES["grid"]().fit(*iris)
+        assert scores_of(inside.cv_results_) == scores_of(outside.cv_results_)
+        assert run.reused == 16 + reused
+        assert run.computed == 16 - reused
+
+
+def test_what_is_active_outside_the_block_is_so_again_after_it(store) -> None:
+    with joblib.parallel_config("threading", n_jobs=2):
+        with (
+            pytest.raises(ZeroDivisionError),
+            keepfit.checkpoint(store, progress=False),
+            joblib.parallel_config("loky", n_jobs=3),
+        ):
+            raise ZeroDivisionError
+        backend, n_jobs = joblib.parallel.get_active_backend()
+    assert (type(backend).__name__, n_jobs) == ("ThreadingBackend", 2)
+
+
+def test_a_backend_that_outlives_the_block_keeps_nothing(store, iris) -> None:
+    with joblib.parallel_config("threading"):
+        with keepfit.checkpoint(store, progress=False) as run:
+            chosen = joblib.parallel_config("threading", n_jobs=2)
+        joblib.parallel._backend.config = chosen.parallel_config
+        SEARCHES["grid"]().fit(*iris)
+    assert run.searches == []
+
+
 class AskedForResults(joblib._parallel_backends.ThreadingBackend):
     """A backend of the older kind: it gives results only when asked."""
 

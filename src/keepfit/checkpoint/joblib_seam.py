@@ -6,9 +6,13 @@ object is one that scikit-learn's searches use; then it falls back to a `_Passag
 dispatch one task, sees from it what the call is, and takes the rest itself: evaluations are looked up and kept, all
 else goes to the engine as it came, one task at a time.
 
-Private names used, in joblib 1.4 to 1.6: of Parallel ``_original_iterator``; of a loky backend ``_prepare_worker_env``.
-Undocumented ones: of ``parallel_config`` ``old_parallel_config``; of the batches that a backend gets ``items``; of
-``joblib.parallel`` BACKENDS, DEFAULT_BACKEND, DEFAULT_THREAD_BACKEND, FallbackToBackend and its backends.
+A backend that is chosen inside the block, as by ``joblib.parallel_config``, becomes the engine of what is in its own
+block: the active settings are a `_Settings`, which put another door before it.
+
+Private names used, in joblib 1.4 to 1.6: of Parallel ``_original_iterator``; of a loky backend ``_prepare_worker_env``;
+``joblib.parallel._backend`` (its ``config``). Undocumented ones: of ``parallel_config`` ``old_parallel_config`` and
+``parallel_config``, and that it copies the settings and updates the copy; of the batches that a backend gets ``items``;
+of ``joblib.parallel`` BACKENDS, DEFAULT_BACKEND, DEFAULT_THREAD_BACKEND, FallbackToBackend and its backends.
 """
 
 from __future__ import annotations
@@ -200,25 +204,75 @@ class _Backend(ParallelBackendBase):  # type: ignore[misc]
         return self.submit(func, callback)
 
 
+class _Block:
+    """What the doors of one block have in common.
+
+    Parameters
+    ----------
+    evaluate : callable
+        As for `installed`.
+
+    Attributes
+    ----------
+    is_open : bool
+        Whether the block has begun and not ended: what comes through objects made inside it goes to the engine later.
+    is_busy : bool
+        Whether an evaluation runs.
+    """
+
+    def __init__(self, evaluate: Evaluate) -> None:
+        self._evaluate = evaluate
+        self.is_open = False
+        self.is_busy = False
+
+    def evaluating(self, tasks: list[TaskCall], engine: Engine) -> list[Any]:
+        """Results of evaluations."""
+        if not self.is_open:
+            return engine.pass_on(iter(tasks))
+        self.is_busy = True
+        try:
+            return self._evaluate(tasks, engine)
+        finally:
+            self.is_busy = False
+
+    def door_to(self, backend: Any) -> Any:
+        """What is active in place of a backend that is chosen inside the block: it becomes the engine."""
+        if not self.is_open or self.is_busy or isinstance(backend, _Backend):
+            return backend
+        if not isinstance(backend, ParallelBackendBase):
+            return backend
+        door = _Door(self)
+        door.lead_to(backend)
+        return door
+
+
+class _Settings(dict[str, Any]):
+    """joblib's settings inside a block, of which `joblib.parallel_config` takes a copy to put its own into."""
+
+    def __init__(self, settings: Mapping[str, Any], block: _Block) -> None:
+        super().__init__(settings)
+        self._block = block
+
+    def copy(self) -> _Settings:
+        return _Settings(self, self._block)
+
+    def update(self, settings: Mapping[str, Any]) -> None:  # type: ignore[override]
+        super().update(settings)
+        if "backend" in settings:
+            self["backend"] = self._block.door_to(settings["backend"])
+
+
 class _Door(_Backend):
     """The active backend inside ``keepfit.checkpoint``."""
 
-    def __init__(self, evaluate: Evaluate) -> None:
+    def __init__(self, block: _Block) -> None:
         super().__init__()
-        self._evaluate = evaluate
-        self._busy = False
-        self._open = False
+        self._block = block
         self._chosen: ParallelBackendBase | None = None
 
-    def close(self) -> None:
-        """Let what comes later through objects made inside the block go to the engine."""
-        self._open = False
-
-    def open_in(self, context: joblib.parallel_config) -> None:
-        """Take the backend that was active before as the engine."""
-        chosen = context.old_parallel_config["backend"]
-        self._chosen = chosen if isinstance(chosen, ParallelBackendBase) else None
-        self._open = True
+    def lead_to(self, chosen: ParallelBackendBase | None) -> None:
+        """Take a backend as the engine; None for the one that joblib would make."""
+        self._chosen = chosen
         engine = self._engine()
         self.nesting_level = engine.nesting_level
         self.default_n_jobs = engine.default_n_jobs
@@ -240,18 +294,9 @@ class _Door(_Backend):
         hinted = settings.get("prefer") is not None or settings.get("require") is not None
         special = parallel.return_generator or parallel.timeout is not None
         engine = self._engine(settings.get("prefer"))
-        if self._busy or hinted or special or not sklearn_seam.is_searching(parallel):
+        if self._block.is_busy or hinted or special or not sklearn_seam.is_searching(parallel):
             raise FallbackToBackend(engine)
-        raise FallbackToBackend(_Passage(engine, self._evaluating))
-
-    def _evaluating(self, tasks: list[TaskCall], engine: Engine) -> list[Any]:
-        if not self._open:
-            return engine.pass_on(iter(tasks))
-        self._busy = True
-        try:
-            return self._evaluate(tasks, engine)
-        finally:
-            self._busy = False
+        raise FallbackToBackend(_Passage(engine, self._block.evaluating))
 
 
 class _Passage(_Backend):
@@ -316,11 +361,15 @@ def installed(evaluate: Evaluate) -> Iterator[None]:
     evaluate : callable
         Takes the tasks of one call and their engine, and gives the results in order.
     """
-    door = _Door(evaluate)
+    block = _Block(evaluate)
+    door = _Door(block)
     context = joblib.parallel_config(backend=door)
     try:
-        door.open_in(context)
+        chosen = context.old_parallel_config["backend"]
+        door.lead_to(chosen if isinstance(chosen, ParallelBackendBase) else None)
+        block.is_open = True
+        joblib.parallel._backend.config = _Settings(context.parallel_config, block)
         yield
     finally:
-        door.close()
+        block.is_open = False
         context.unregister()

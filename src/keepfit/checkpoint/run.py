@@ -206,9 +206,9 @@ def checkpoint(
     Notes
     -----
     Works for GridSearchCV, RandomizedSearchCV, the halving searches, cross_validate, cross_val_score, learning_curve,
-    validation_curve and permutation_test_score in the thread that opened the block, on any joblib backend that is
-    active around it; ``n_jobs`` means what it always does. A backend chosen *inside* the block takes its calls
-    past keepfit. Everything else in the block runs as it would without.
+    validation_curve and permutation_test_score in the thread that opened the block, on any joblib backend (loky,
+    threads, Dask, Ray), be it chosen around the block or inside; ``n_jobs`` means what it always does. Everything else
+    in the block runs as it would without.
 
     A result is reused for a task in which everything that can change it is the same: estimator and parameters, data,
     split, scorer, fit and score parameters, the code of your own classes and functions and all it names, settings of

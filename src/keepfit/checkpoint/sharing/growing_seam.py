@@ -35,7 +35,7 @@ def growing(forest: Any) -> Iterator[_Nursery]:
         yield nursery
     finally:
         del forest._make_estimator
-    forest.estimators_ = [seedling.tree for seedling in forest.estimators_]
+    forest.estimators_ = [one.tree if isinstance(one, _Seedling) else one for one in forest.estimators_]
 
 
 class _Nursery:
@@ -105,6 +105,10 @@ class _Seedling:
         self._nursery = nursery
         self.tree = tree
 
+    def __reduce__(self) -> Any:
+        """In another process, where joblib's active backend may have trees fitted, it is the tree."""
+        return _itself, (self.tree,)
+
     @property
     def random_state(self) -> Any:
         """What the forest draws the rows of the tree from."""
@@ -113,6 +117,10 @@ class _Seedling:
     def _fit(self, X: Any, y: Any, sample_weight: Any = None, **settings: Any) -> _Seedling:
         self._nursery.grow(self.tree, X, y, sample_weight, **settings)
         return self
+
+
+def _itself(tree: Any) -> Any:
+    return tree
 
 
 class _Builder:
