@@ -151,9 +151,14 @@ def assigned(cls: type) -> set[str]:
             continue
         for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(base)))):
             if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_self(node.value):
-                found.add(node.attr)
+                found.add(f"_{base.__name__.lstrip('_')}{node.attr}" if is_private(node.attr) else node.attr)
     methods = {name for name, value in inspect.getmembers_static(cls) if isinstance(value, property) or callable(value)}
     return found - methods
+
+
+def is_private(name: str) -> bool:
+    """Whether Python puts the name of the class before an attribute."""
+    return name.startswith("__") and not name.endswith("__")
 
 
 def is_self(node: ast.expr) -> bool:

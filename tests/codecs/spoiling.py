@@ -11,6 +11,7 @@ import pytest
 
 from keepfit import codecs
 from keepfit.codecs import encoding, policy
+from keepfit.codecs.checks import svm
 from keepfit.errors import KeepfitError
 from keepfit.graph import Graph
 
@@ -41,6 +42,7 @@ def careless_graph(obj: object) -> Graph:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(policy, "check_excess", lambda name, state: None)
         patch.setattr(policy, "check_bound", lambda function, arguments: None)
+        patch.setattr(svm, "is_kernel", lambda kernel: True)
         patch.setattr(encoding, "check_expansion", lambda nodes: None)
         return codecs.encode(obj)
 

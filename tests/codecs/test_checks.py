@@ -40,6 +40,7 @@ from sklearn.ensemble import (
 )
 from sklearn.feature_extraction import DictVectorizer, FeatureHasher
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer, TfidfVectorizer
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_approximation import AdditiveChi2Sampler, PolynomialCountSketch, RBFSampler
 from sklearn.linear_model import LinearRegression, LogisticRegression, PoissonRegressor, Ridge, SGDClassifier
 from sklearn.metrics.pairwise import rbf_kernel
@@ -130,6 +131,25 @@ SVM: dict[str, _Case] = {
             "a place before the first of very many": put(support_=np.full(60, -100, "i4"), shape_fit_=(2**32, 4)),
             "coefficients of another dtype": put(_dual_coef_=np.zeros((2, 3), "f4")),
             "sparse where it is dense": put(_sparse=True),
+        }.items()
+    },
+    **{
+        f"{cls.__name__} with a function as kernel: {what}": (svm(cls, kernel=rbf_kernel), spoil)
+        for cls in (SVC, SVR, OneClassSVM)
+        for what, spoil in {
+            "one that gives other columns": put(kernel=np.add),
+            "one that is bound to other rows": put(kernel=partial(rbf_kernel, X)),
+            "another object that can be called": put(kernel=RBF()),
+            "fewer rows than were fitted": cut("_BaseLibSVM__Xfit"),
+            "a number for rows": put(_BaseLibSVM__Xfit=60),
+            "fewer rows than it says": put(shape_fit_=(10**6, 4)),
+            "no rows": without("_BaseLibSVM__Xfit"),
+            "support vectors": put(support_vectors_=X),
+            "fewer coefficients": cut("_dual_coef_", np.s_[:, :-1]),
+            "a place past the end": lambda model: vars(model).update(support_=model.support_ + 60),
+            "sparse": put(_sparse=True),
+            "then a kernel by name": put(kernel="rbf"),
+            "then a precomputed one": put(kernel="precomputed"),
         }.items()
     },
     "SVC: negative counts that add up": (svm(SVC), negative_counts),

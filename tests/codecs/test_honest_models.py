@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,7 @@ from sklearn.feature_extraction import DictVectorizer
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.manifold import Isomap
+from sklearn.metrics.pairwise import chi2_kernel, linear_kernel, rbf_kernel
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.random_projection import SparseRandomProjection
@@ -50,6 +52,15 @@ def svm() -> _Cases:
     yield SVR(epsilon=100), X, target  # without a support vector
     yield SVR(epsilon=100), SPARSE, target
     yield OneClassSVM(nu=0.1), SPARSE
+    for kernel in (rbf_kernel, functools.partial(rbf_kernel, gamma=0.5), functools.partial(chi2_kernel, gamma=0.1)):
+        for data in ((POSITIVE, labels), (POSITIVE.astype("f4"), WORDS)):
+            yield SVC(kernel=kernel), *data
+            yield NuSVC(kernel=kernel, nu=0.1), *data
+        yield SVR(kernel=kernel), POSITIVE, target
+        yield OneClassSVM(kernel=kernel), POSITIVE
+    yield SVC(kernel=linear_kernel), SPARSE, BINARY
+    again = fitted(SVC(kernel=rbf_kernel)).set_params(kernel="rbf")
+    yield again, X, labels
 
 
 def linear() -> _Cases:

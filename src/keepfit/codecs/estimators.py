@@ -296,6 +296,22 @@ class _CountingCodec(EstimatorCodec):
         return {**state, "n_samples_seen_": once(context, ("counts", id(counts)), counts.copy)}
 
 
+class _VectorCodec(EstimatorCodec):
+    """Support vector machines, whose compiled code takes the columns that a kernel gives on trust."""
+
+    def reduce(self, obj: Any, context: Reducing) -> Node:
+        from keepfit.codecs.checks.svm import FITTED_ROWS, is_kernel
+
+        node = super().reduce(obj, context)
+        if FITTED_ROWS in node.state and callable(obj.kernel) and not is_kernel(obj.kernel):
+            raise UnsupportedError(
+                f"the kernel of this {type(obj).__name__} is not known to give a column for each row that was fitted, "
+                "and load would refuse it. Call it in a function at the top of a module that can be imported, and fit "
+                "with that"
+            )
+        return node
+
+
 class _ElsewhereCodec(EstimatorCodec):
     """A class that other releases of scikit-learn have, and the running one has not."""
 
@@ -317,6 +333,7 @@ class _ElsewhereCodec(EstimatorCodec):
 _SPECIAL: dict[str, type[EstimatorCodec]] = {
     "sklearn.cluster.BisectingKMeans": _BisectingCodec,
     "sklearn.preprocessing.StandardScaler": _CountingCodec,
+    **{f"sklearn.svm.{name}": _VectorCodec for name in ("NuSVC", "NuSVR", "OneClassSVM", "SVC", "SVR")},
 }
 
 
