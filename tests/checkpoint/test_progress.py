@@ -14,7 +14,7 @@ from sklearn.tree import DecisionTreeClassifier
 from user_code import FailsAt
 
 import keepfit
-from keepfit.checkpoint.progress import Counts, Lines, duration_text
+from keepfit.checkpoint.progress import Bar, Counts, Lines, duration_text
 
 TREE = DecisionTreeClassifier(random_state=0)
 
@@ -50,6 +50,15 @@ def test_failed_fits_are_counted_and_an_error_says_how_to_go_on(store, iris, cap
     with keepfit.checkpoint(store), pytest.raises(ArithmeticError):
         search.set_params(error_score="raise").fit(*iris)
     assert f"keepfit: stopped by an error: 3 of 6 kept in {store}; run the same code again" in capsys.readouterr().err
+
+
+def test_a_bar_shows_names_in_brackets_as_they_are(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    bar = Bar()
+    bar.begin(Counts("svm [rbf] [/b]", 10, ("mean[/i]",), score=0.5))
+    bar.end()
+    assert "svm [rbf] [/b]" in (shown := capsys.readouterr().err)
+    assert "best mean[/i] of a split 0.5" in shown
 
 
 def test_on_a_terminal_there_is_a_bar(store, tmp_path) -> None:

@@ -141,7 +141,8 @@ class Bar(Progress):
         from rich.progress import Progress as RichProgress
 
         self._counts, self._start_s = counts, time.monotonic()
-        columns = (TextColumn("{task.fields[label]}"), BarColumn(bar_width=24), TextColumn("{task.fields[facts]}"))
+        label, facts = (TextColumn(f"{{task.fields[{name}]}}", markup=False) for name in ("label", "facts"))
+        columns = (label, BarColumn(bar_width=24), facts)
         self._bar = RichProgress(*columns, console=Console(stderr=True), refresh_per_second=8)
         self._row = self._bar.add_task("", label=counts.label, facts="", total=counts.total, completed=counts.done)
         self._bar.start()
