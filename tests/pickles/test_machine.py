@@ -10,6 +10,7 @@ import pathlib
 import pickle
 import random
 import struct
+import time
 import uuid
 from typing import Any
 
@@ -18,9 +19,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from inert import names_asked
+from joblib.numpy_pickle import NumpyArrayWrapper
 
 from keepfit import codecs, pickles
-from keepfit.errors import FormatError, KeepfitError
+from keepfit.errors import FormatError, InvalidStateError, KeepfitError
 from keepfit.graph import Limits
 from keepfit.pickles.machine import Machine
 from keepfit.pickles.stream import Stream
@@ -218,3 +220,33 @@ def test_frames_of_any_size_are_read() -> None:
     value = ["x" * size for size in (1, 70_000, 5, 65_536, 2**20)] + [bytes(2**17)]
     assert value_of(pickle.dumps(value, 5)) == value
     assert value_of(b"\x80\x04\x95" + struct.pack("<Q", 3) + b"K\x07.") == 7
+
+
+@pytest.mark.parametrize(
+    ("made_of", "called"),
+    [
+        (
+            b"](" + b"".join(b"M" + struct.pack("<H", number) for number in range(3000)) + b"e",
+            b"cbuiltins\nfrozenset\n",
+        ),
+        (b"B" + struct.pack("<I", 10**5) + b"x" * 10**5, b"cbuiltins\nbytearray\n"),
+    ],
+    ids=["a list", "bytes"],
+)
+def test_large_contents_that_many_records_would_copy_are_refused(made_of: bytes, called: bytes) -> None:
+    def named(times: int) -> bytes:
+        return b"\x80\x03" + made_of + b"\x85q\x000" + b"(" + (called + b"h\x00R") * times + b"l."
+
+    assert len(object_of(named(3))) == 3
+    with pytest.raises(InvalidStateError, match="a copy for each"):
+        pickles.read(named(2000)).graph()
+
+
+def test_a_raw_array_that_looks_like_lines_takes_time_by_its_length_alone() -> None:
+    size = 3 * 500_000
+    wrapper = NumpyArrayWrapper(np.ndarray, (size,), "C", np.dtype("u1"))
+    del wrapper.numpy_array_alignment_bytes
+    start = time.process_time()
+    contents = pickles.read(pickle.dumps(wrapper, 3)[:-1] + b"I1\n" * (size // 3) + b".")
+    assert time.process_time() - start < 4
+    assert contents.root.shape == (size,)

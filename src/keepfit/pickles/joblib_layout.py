@@ -117,8 +117,7 @@ def _goes_on(stream: Stream) -> bool:
             continue
         length = opcode.arg.n
         if length == pickletools.UP_TO_NEWLINE:
-            rest = bytes(data[place:])
-            length = rest.find(b"\n") + 1
+            length = _length_of_line(data, place)
             if not length:
                 return False
         elif length in _LENGTHS:
@@ -126,3 +125,13 @@ def _goes_on(stream: Stream) -> bool:
             length = width + int.from_bytes(data[place : place + width], "little")
         place += length
     return False
+
+
+def _length_of_line(data: Any, place: int) -> int:
+    """How many bytes a line takes that begins at a place, its end with it; 0 where it has none."""
+    length = 64
+    while True:
+        found = bytes(data[place : place + length]).find(b"\n") + 1
+        if found or place + length >= len(data):
+            return found
+        length *= 2

@@ -227,6 +227,7 @@ def _spline(reader: Reader, record: Instance) -> Node:
     state = {name.removeprefix("_"): value for name, value in state_of(record).items()}
     if not {"t", "c", "k", "extrapolate", "axis"} <= state.keys() <= {"t", "c", "k", "extrapolate", "axis", "asarray"}:
         raise InvalidStateError("the state of a spline is not as SciPy writes it")
+    reader.note_copied((state["t"], state["c"]))
     t, c = (np.ascontiguousarray(reader.live(state[name], np.ndarray)) for name in "tc")
     fields = {"t": t, "c": c, "k": state["k"], "extrapolate": state["extrapolate"], "axis": state["axis"]}
     return Node("scipy.interpolate.BSpline", fields)
@@ -305,6 +306,7 @@ def isotonic_function(reader: Reader, state: dict[str, Any]) -> Any:
     x, y = (reader.live(state[name], np.ndarray) for name in ("X_thresholds_", "y_thresholds_"))
     if len(y) < 2:
         raise InvalidStateError("an IsotonicRegression of one value predicts by a function that cannot be kept")
+    reader.note_copied((x, y))
     return interp1d(x, y, kind="linear", bounds_error=state.get("out_of_bounds") == "raise")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 from keepfit.errors import InvalidStateError, UntrustedError
@@ -22,6 +22,15 @@ class Reader(Protocol):
 
     def type_name(self, value: Any) -> str:
         """The name in keepfit's tables of a class that the stream names."""
+
+    def note_copied(self, values: Iterable[Any]) -> None:
+        """Note that a record takes copies of values: a small pickle could name large ones for any number of records.
+
+        Raises
+        ------
+        InvalidStateError
+            If large values are copied again and again.
+        """
 
 
 #: Makes of a record a live value of our own, or a `Node` whose fields are values of the stream.

@@ -6,9 +6,12 @@ for. Which constructors stand for what is a closed table; nothing is called beca
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from copy import copy
 from functools import cache
 from typing import Any
+
+import numpy as np
 
 from keepfit.codecs import encode
 from keepfit.codecs.builtin import dict_node
@@ -111,6 +114,8 @@ class Records(View):
         self.releases: set[str] = set()
         self._depth = 0
         self._codecs: dict[str, _AsNode] = {}
+        self._copied: set[int] = set()
+        self._copied_again = 0
 
     def value_of(self, value: Any) -> Any:
         if type(value) is Instance or type(value) is Derived:
@@ -148,6 +153,18 @@ class Records(View):
             raise InvalidStateError(f"{described(value)} in place of a class")
         return _type_name(value.module, value.name)
 
+    def note_copied(self, values: Iterable[Any]) -> None:
+        for value in values:
+            found = value.made if type(value) is Instance else value
+            size = _size(found)
+            if size < _SMALL_BYTES:
+                continue
+            if id(found) in self._copied:  # it lives as long as the record that has it
+                self._copied_again += size
+            self._copied.add(id(found))
+        if self._copied_again > _COPIED_AGAIN_BYTES:
+            raise InvalidStateError("many objects of the pickle are made of the same large contents, a copy for each")
+
     def _node(self, value: Any) -> Any:
         """The node a record stands for, or why it is refused; None for what is no record."""
         kind = type(value)
@@ -177,7 +194,9 @@ class Records(View):
                     record.sizes
                 ):
                     raise refused("something that was changed after it was used", record)
+                self.note_copied(())  # nothing more is made of a pickle that has gone too far
                 record.made = self._make(record)
+                self.note_copied((*record.args, *(record.state if type(record.state) is tuple else (record.state,))))
             except KeepfitError as error:
                 record.made = _Refused(error)
             except _MISFITS as error:
@@ -225,6 +244,20 @@ class Records(View):
         if name == "sklearn.isotonic.IsotonicRegression" and "y_thresholds_" in state and "X_thresholds_" in state:
             state["f_"] = natives.isotonic_function(self, state)
         return Node(name, state)
+
+
+#: So little is not counted; of the rest so much may be copied again, for records that name the same contents.
+_SMALL_BYTES, _COPIED_AGAIN_BYTES = 128, 2**26
+#: What an element of a container takes until it is in a graph.
+_ELEMENT_BYTES = 64
+
+
+def _size(value: Any) -> int:
+    if isinstance(value, (bytes, bytearray, str)):
+        return len(value)
+    if isinstance(value, np.ndarray):
+        return value.nbytes
+    return len(value) * _ELEMENT_BYTES if isinstance(value, (list, tuple, Mapping, Elements)) else 0
 
 
 #: How Python's own module spells "an object of this class, without calling it".
