@@ -362,7 +362,7 @@ def test_a_class_of_the_main_script_loads_elsewhere_when_the_class_itself_is_giv
     assert (type(made), made.value, function) == (Mine, 5, double)
     with keepfit.Store(tmp_path / "state.db") as store:
         assert type(store.load("mine", trusted=Mine)) is Mine
-        with pytest.raises(UntrustedError, match=r"pass the class itself: trusted=\[Mine\]"):
+        with pytest.raises(UntrustedError, match=r"pass it itself: trusted=\[Mine\]"):
             store.load("mine", trusted=[Mine, Other])
 
 

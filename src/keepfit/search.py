@@ -248,7 +248,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             If `models` are not as described, a grid names a parameter its estimator does not have, or all fits or
             scores of all types fail.
         StoreError
-            If the store cannot be opened or written.
+            If the store cannot be opened or written, or does not take the name of a type.
         """
         self._check_models()
         X, y = indexable(X, y)
@@ -290,6 +290,11 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             if not _is_pair(pair) or not hasattr(pair[0], "fit"):
                 raise ValueError(f"models[{name!r}] must be (estimator, grid), where {{}} is a grid of one")
             _check_space(name, *pair)
+        if self.store is not None:  # now, and not when the best of many fits is to be kept
+            from keepfit.store.catalogue import check_name
+
+            for name in self.models:
+                check_name(name)
         kinds = {getattr(get_tags(estimator), "estimator_type", None) for estimator, _ in self.models.values()}
         if len(kinds) > 1:
             raise ValueError(f"models of one search must be of one kind, and these are {sorted(map(str, kinds))}")

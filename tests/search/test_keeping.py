@@ -21,6 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import keepfit
 from keepfit import KeepfitWarning, ModelSearchCV, Store
+from keepfit.errors import StoreError
 from keepfit.store.leaderboard import leaderboards
 
 X, y = load_iris(return_X_y=True)
@@ -110,6 +111,16 @@ def test_an_open_store_is_used_and_left_open(place):
     with Store(place) as store:
         search(store).fit(X, y)
         assert "knn" in store
+
+
+def test_a_name_that_no_store_takes_is_told_before_any_fit(place):
+    class Never(GaussianNB):
+        def fit(self, X, y):
+            raise AssertionError
+
+    with pytest.raises(StoreError, match="'nb#1' holds '#'"):
+        search(place, {"nb#1": (Never(), {})}).fit(X, y)
+    assert not place.exists()
 
 
 def test_a_model_that_cannot_be_kept_is_still_found(place):

@@ -202,4 +202,4 @@ def _imported(name: str) -> Any:
 def by_class(names: Iterable[str]) -> str:
     """What to do about names that a script defined, which no import leads to."""
     listed = ", ".join(name.removeprefix(SCRIPT) for name in names)
-    return f"a script defined it; import or define it here, and pass the class itself: trusted=[{listed}]"
+    return f"import or define here what a script defined, and pass it itself: trusted=[{listed}]"
