@@ -193,6 +193,20 @@ def test_an_estimator_that_draws_at_random_draws_again_in_the_same_block(draws, 
     assert second.computed == 0
 
 
+def test_a_splitter_with_a_generator_draws_what_it_draws_outside_each_time(store, iris) -> None:
+    def evaluate() -> tuple[list[float], list[float]]:
+        splitter = KFold(3, shuffle=True, random_state=np.random.RandomState(0))
+        _, scores, _ = permutation_test_score(TREE, *iris, cv=splitter, n_permutations=4, random_state=0)
+        return scores.tolist(), cross_val_score(TREE, *iris, cv=splitter).tolist()
+
+    outside = evaluate()
+    for reused in (0, 3):
+        with keepfit.checkpoint(store, progress=False) as run:
+            assert evaluate() == outside
+        assert run.reused == reused
+    assert "give it a seed" in run.notes[0]
+
+
 # Failures
 
 

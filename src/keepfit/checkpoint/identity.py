@@ -102,6 +102,10 @@ class Identities:
         callbacks = sklearn_seam.callbacks_of(arguments)
         if callbacks:
             raise NoIdentityError(f"the callback {callbacks[0]} must see every fit")
+        if sklearn_seam.goes_on(arguments.get("cv")):
+            raise NoIdentityError(
+                "the splitter draws from a generator, which goes on from task to task; give it a seed"
+            )
         digest = self._start.copy()
         estimator = self._estimator(arguments["estimator"])
         names = sorted(arguments.keys() - self._evaluation.ignored)

@@ -20,6 +20,8 @@ from numbers import Integral, Real
 from types import FunctionType
 from typing import Any
 
+import numpy as np
+
 from keepfit.checkpoint.walk import NoIdentityError
 from keepfit.checkpoint.warned import Warned, raising_filters
 
@@ -34,6 +36,7 @@ __all__ = [
     "draws_at_random",
     "evaluation_of",
     "for_identity",
+    "goes_on",
     "is_searching",
     "label_of",
     "metric_of",
@@ -263,6 +266,11 @@ def draws(holder: Any) -> bool:
         return True
     unseeded = any(name.endswith("random_state") and value is None for name, value in parameters.items())
     return unseeded or any(map(_draws_when_called, parameters.values()))
+
+
+def goes_on(splitter: Any) -> bool:
+    """Whether a splitter that tasks are given has a generator, so that each task moves on what the next one draws."""
+    return isinstance(getattr(splitter, "random_state", None), (np.random.RandomState, np.random.Generator))
 
 
 def _draws_when_called(value: Any) -> bool:
