@@ -13,12 +13,20 @@ import pytest
 import scipy.sparse as sp
 from sklearn import config_context
 from sklearn.base import BaseEstimator
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, cross_val_score, cross_validate
+from sklearn.experimental import enable_halving_search_cv  # noqa: F401
+from sklearn.model_selection import (
+    GridSearchCV,
+    HalvingGridSearchCV,
+    KFold,
+    ShuffleSplit,
+    cross_val_score,
+    cross_validate,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
-from user_code import half_right
+from user_code import StopsAbove, half_right
 
 import keepfit
 from keepfit.checkpoint import Run
@@ -68,6 +76,18 @@ def test_splits_without_a_seed_are_told_with_what_to_do(store, iris) -> None:
     assert run.reused == 0
     assert "the splits differ; give your splitter" in run.notes[0]
     assert "random_state" in run.notes[0]
+
+
+def test_a_halving_search_that_was_stopped_between_rungs_is_told_nothing(store, iris, monkeypatch) -> None:
+    search = HalvingGridSearchCV(StopsAbove(random_state=0), {"max_depth": [1, 2, 3, 4]}, cv=3, random_state=0)
+    monkeypatch.setenv("STOP_ABOVE", "40")
+    with pytest.raises(KeyboardInterrupt), keepfit.checkpoint(store, progress=False):
+        search.fit(*iris)
+    monkeypatch.delenv("STOP_ABOVE")
+    with keepfit.checkpoint(store, progress=False) as run:
+        search.fit(*iris)
+    assert [(one.reused > 0, one.computed > 0) for one in run.searches] == [(True, False), (False, True)]
+    assert run.notes == []
 
 
 def test_settings_of_scikit_learn_are_told(store, iris) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.tree import DecisionTreeClassifier
@@ -41,6 +43,15 @@ class FailsAt(DecisionTreeClassifier):
     def fit(self, X, y, sample_weight=None, check_input=True):
         if self.max_depth == self.bad_depth:
             raise ArithmeticError(f"no tree of depth {self.max_depth}")
+        return super().fit(X, y, sample_weight, check_input)
+
+
+class StopsAbove(DecisionTreeClassifier):
+    """A tree whose user presses Ctrl-C at so many rows."""
+
+    def fit(self, X, y, sample_weight=None, check_input=True):
+        if len(X) > int(os.environ.get("STOP_ABOVE", "1000")):
+            raise KeyboardInterrupt
         return super().fit(X, y, sample_weight, check_input)
 
 

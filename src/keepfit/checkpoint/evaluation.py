@@ -149,7 +149,8 @@ class _Call:
     def _begin(self, results: Mapping[int, Any], planned: Plan) -> None:
         work, counts = self._journal.work, self._counts
         parts = self._identities.parts(self._arguments, self._metric)
-        if not results and self._journal.is_first((self._kind, parts["model"])):
+        is_first = self._journal.is_first((self._kind, parts["model"]))
+        if is_first and not results:
             text = difference_text(parts, work.similar(parts))
             if text is not None:
                 self._journal.note(f"{self._label}: {text}")
