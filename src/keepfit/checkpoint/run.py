@@ -222,8 +222,9 @@ def checkpoint(
     make it a parameter; ``docs/identity.md`` has the whole list.
 
     An estimator with ``random_state=None`` gives another result each time; what it gave is kept, and reused when the
-    code runs again. Warnings that a fit gave are given again with a reused result where ``n_jobs`` is 1; those of
-    worker processes are seen once, on their standard error.
+    code runs again. Warnings that a fit gave, the first 20 that differ, are given again with a reused result where
+    ``n_jobs`` is 1; those of worker processes are seen once, on their standard error. What a fit draws from NumPy's
+    global random state is not drawn again for it, so what draws after a reused search goes on from another state.
 
     Results are committed in groups, 50 ms to half a second apart, so that it takes a hundredth of the time: ``kill -9``
     loses those and what was in flight. Workers hand on results each second while they are at tasks that share work; of
