@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 
+import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 
 import keepfit
 
@@ -49,6 +51,18 @@ def test_a_closed_pipe_leaves_no_traceback(csv, store):
         process.stdout.close()
         assert "Traceback" not in process.stderr.read()
     assert process.returncode == 141
+
+
+def test_a_table_that_cannot_be_predicted_for_is_one_line_and_no_file(tmp_path):
+    rows = pd.DataFrame({"a": [1.0, 2.0, 3.0], "b": [0.0, 1.0, 0.0]})
+    keepfit.dump(LinearRegression().fit(rows, [1, 2, 3]), tmp_path / "model.safetensors")
+    rows.mask(rows == 2).to_csv(tmp_path / "rows.csv", index=False)
+    words = ["-X", "dev", "-W", "ignore", "-m", "keepfit", "predict", "model.safetensors", "rows.csv", "-o", "out.csv"]
+    result = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 1
+    assert "Input X contains NaN" in result.stderr
+    assert "Exception ignored" not in result.stderr  # of a buffer for the file that was not finished
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_debug_shows_the_traceback(tmp_path):

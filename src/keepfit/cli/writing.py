@@ -43,12 +43,16 @@ def write(parts: Iterable[pd.DataFrame], place: str, form: str) -> None:
     from keepfit.artifact import save_by
 
     def write_to(file: IO[bytes]) -> None:
-        buffered = io.BufferedWriter(_Borrowed(file), 1 << 20)
-        with _WRITERS[form](buffered) as write_part:
-            for part in parts:
-                write_part(part)
-                buffered.flush()
-        buffered.flush()
+        borrowed = _Borrowed(file)
+        buffered = io.BufferedWriter(borrowed, 1 << 20)
+        try:
+            with _WRITERS[form](buffered) as write_part:
+                for part in parts:
+                    write_part(part)
+                    buffered.flush()
+            buffered.flush()
+        finally:
+            borrowed.give_back()
 
     if place != "-":
         save_by(write_to, place)
@@ -59,19 +63,23 @@ def write(parts: Iterable[pd.DataFrame], place: str, form: str) -> None:
 
 
 class _Borrowed(io.RawIOBase):
-    """A file that somebody else closes."""
+    """A file that somebody else closes. What a buffer still has when it is given back, after an error, goes nowhere."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
+        self._file: IO[bytes] | None = file
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
-        return self._file.write(data)
+        return len(data) if self._file is None else self._file.write(data)
 
     def flush(self) -> None:
-        self._file.flush()
+        if self._file is not None:
+            self._file.flush()
+
+    def give_back(self) -> None:
+        self._file = None
 
 
 @contextlib.contextmanager
