@@ -18,7 +18,7 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import BallTree, KDTree
 from sklearn.pipeline import FeatureUnion, Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from spoiling import X, assert_refused, fitted
 
 from keepfit import codecs
@@ -119,6 +119,13 @@ def test_models_that_share_large_contents_come_back_unless_looking_through_them_
     assert len(codecs.decode(many_of_one(words, "vocabulary_", 100))) == 100
     with pytest.raises(InvalidStateError, match="too long to look through"):
         codecs.decode(many_of_one(words, "vocabulary_", 6000))
+
+
+def test_arrays_in_a_list_count_among_the_contents_that_models_share() -> None:
+    places = OneHotEncoder().fit(np.array([[str(number)] for number in range(100_000)], object))
+    assert len(codecs.decode(many_of_one(places, "categories_", 20))) == 20
+    with pytest.raises(InvalidStateError, match="too long to look through"):
+        codecs.decode(many_of_one(places, "categories_", 6000))
 
 
 @pytest.mark.parametrize("depth", [1000, 5000])

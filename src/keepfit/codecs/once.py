@@ -14,7 +14,7 @@ from keepfit.errors import InvalidStateError
 __all__ = ["are_large", "are_many", "check_used_once", "note_copied", "note_read", "once", "value_range"]
 
 #: To look through as many takes no longer than to build what holds them.
-_LARGE = 1000
+_LARGE, _LARGE_IN_LIST = 1000, 50
 #: Contents may be looked through so often as that comes to so many times what there is, or to so many values in any
 #: file: copies of a model share what it holds.
 _READ_TIMES, _READ_FREE = 100, 500_000_000
@@ -67,10 +67,17 @@ def are_many(context: Building, count: int) -> bool:
 
 
 def are_large(values: Collection[Any]) -> list[Any]:
-    """Those of some values that are arrays or containers of so much that to look through them takes a while."""
+    """Those of some values that are arrays or containers of so much that to look through them takes a while.
+
+    Lists of arrays, such as the categories of each feature, are looked through with these.
+    """
     if _CONTENTS.isdisjoint(map(type, values)):
         return []
-    return [value for value in values if type(value) in _CONTENTS and _size(value) > _LARGE]
+    found = [value for value in values if type(value) in _CONTENTS and _size(value) > _LARGE]
+    for value in values:
+        if type(value) is list and np.ndarray in map(type, value):
+            found += [item for item in value if type(item) is np.ndarray and item.size > _LARGE_IN_LIST]
+    return found
 
 
 def note_read(values: Iterable[Any], context: Building, times: int = 1) -> None:
