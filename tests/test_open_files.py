@@ -45,7 +45,17 @@ class CountingFileSystem(MemoryFileSystem):  # type: ignore[misc]
         return data
 
 
+class WholeFileSystem(CountingFileSystem):
+    """One that answers with all of a file whatever part is asked for, as http does of servers that know no ranges."""
+
+    protocol = "whole"
+
+    def cat_file(self, path: str, start: int | None = None, end: int | None = None, **options: Any) -> bytes:
+        return super().cat_file(path, **options)
+
+
 fsspec.register_implementation("counting", CountingFileSystem, clobber=True)
+fsspec.register_implementation("whole", WholeFileSystem, clobber=True)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +163,14 @@ def test_only_what_is_wanted_is_fetched(fetched: list[int]) -> None:
         before = sum(fetched)
         assert opened.array("m4._fit_X").tobytes() == models["m4"]._fit_X.tobytes()
         assert sum(fetched) - before == models["m4"]._fit_X.nbytes
+
+
+def test_a_server_that_knows_no_parts_is_asked_once(fetched: list[int]) -> None:
+    keepfit.dump({"a": X, "model": StandardScaler().fit(X)}, "whole://models")
+    with keepfit.open("whole://models") as opened:
+        assert opened.array("a").tobytes() == X.tobytes()
+        assert opened["model"].transform(X[:2]).shape == (2, 4)
+    assert len(fetched) == 1
 
 
 def test_damage_is_found_where_it_is_looked_at(tmp_path: Path) -> None:

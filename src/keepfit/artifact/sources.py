@@ -44,15 +44,24 @@ class BytesSource:
 
 
 class RemoteSource:
-    """A file of one of fsspec's file systems: every part is fetched by itself."""
+    """A file of one of fsspec's file systems: every part is fetched by itself.
+
+    A server that knows no parts, as plain ones do, answers with all of the file, which is then held.
+    """
 
     def __init__(self, system: Any, path: str, size: int) -> None:
         self._system = system
         self._path = path
+        self._all: memoryview | None = None
         self.size = size
 
     def take(self, start: int, stop: int) -> memoryview:
+        if self._all is not None:
+            return self._all[start:stop]
         data = self._system.cat_file(self._path, start=start, end=stop) if start < stop else b""
+        if len(data) == self.size:
+            self._all = memoryview(data)
+            return self._all[start:stop]
         if len(data) != stop - start:
             raise FormatError(f"the file is cut short: it lost its end, at {start + len(data):,}, while it was read")
         return memoryview(data)
