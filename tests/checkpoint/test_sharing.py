@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import zlib
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from sklearn.metrics import make_scorer, matthews_corrcoef
 from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeRegressor
 
 import keepfit
@@ -111,6 +113,17 @@ def test_a_step_that_works_in_place_harms_no_other_candidate(tmp_path: Path) -> 
     pipeline = steps(StandardScaler(), Warped(), KNeighborsClassifier())
     search = GridSearchCV(pipeline, {"c__n_neighbors": [1, 2, 3, 4]}, cv=2, refit=False)
     assert_shared_equals_plain(search, iris(), tmp_path / "state.db")
+
+
+def test_what_comes_after_a_search_draws_what_it_draws_outside(tmp_path: Path) -> None:
+    search = GridSearchCV(steps(StandardScaler(), SVC()), {"b__C": [1.0, 2.0, 3.0]}, cv=3)  # a fit of SVC draws a seed
+    drawn = []
+    for block in (contextlib.nullcontext(), keepfit.checkpoint(tmp_path / "state.db", progress=False)):
+        np.random.seed(0)
+        with block:
+            search.fit(*iris())
+            drawn.append(np.random.random())
+    assert drawn[0] == drawn[1]
 
 
 def clipped_error(true: Any, predicted: Any) -> float:
