@@ -89,7 +89,7 @@ def test_probabilities_of_a_model_that_has_none_are_refused(run, csv, iris):
     keepfit.dump(LinearSVC().fit(iris.drop(columns="species"), iris["species"]), "svm.safetensors")
     result = run("predict", "svm.safetensors", csv, "--proba")
     assert result.exit_code == 1
-    assert "no predict_proba; without --proba it predicts classes" in result.stderr
+    assert "no predict_proba; it predicts without --proba" in result.stderr
 
 
 def test_a_store_without_a_name_lists_the_models_it_has(run, store, csv):

@@ -61,6 +61,7 @@ def test_a_table_that_cannot_be_predicted_for_is_one_line_and_no_file(tmp_path):
     result = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 1
     assert "Input X contains NaN" in result.stderr
+    assert result.stderr.count("\n") == 1
     assert "Exception ignored" not in result.stderr  # of a buffer for the file that was not finished
     assert not (tmp_path / "out.csv").exists()
 

@@ -145,7 +145,7 @@ def _hint(model: Any, proba: bool) -> str:
 
     if is_regressor(model):
         return ": it predicts amounts, which have no probabilities"
-    return "; without --proba it predicts classes"
+    return "; it predicts without --proba"
 
 
 def _outputs(
@@ -160,7 +160,7 @@ def _outputs(
             try:
                 outputs = act(X)
             except (ValueError, TypeError) as error:
-                why = matching.blame(part, str(error)) or error
+                why = matching.blame(part, str(error)) or " ".join(str(error).split())
                 raise KeepfitError(f"{address} cannot predict for {table.name}: {why}") from error
             yield part, outputs
             advance(len(part))
