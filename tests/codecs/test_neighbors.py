@@ -7,21 +7,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.metrics import DistanceMetric
+from sklearn.base import clone
+from sklearn.metrics import DistanceMetric, pairwise_distances
 from sklearn.neighbors import (
     BallTree,
     KDTree,
     KernelDensity,
     KNeighborsClassifier,
     KNeighborsRegressor,
+    KNeighborsTransformer,
     LocalOutlierFactor,
     NearestNeighbors,
     RadiusNeighborsClassifier,
+    RadiusNeighborsTransformer,
 )
 from spoiling import X, assert_refused, fitted, labels, target
 
 from keepfit import codecs
-from keepfit.errors import InvalidStateError, KeepfitError
+from keepfit.errors import InvalidStateError, KeepfitError, UnsupportedError
 
 
 def spoiled(tree: Any, part: str, change: Callable[[Any], Any]) -> Any:
@@ -189,7 +192,6 @@ def test_a_kernel_density_has_a_tree_of_its_features() -> None:
 
 def test_searches_on_sparse_integer_and_precomputed_data_load() -> None:
     from scipy.sparse import csr_matrix
-    from sklearn.metrics import pairwise_distances
 
     for model, data in (
         (KNeighborsClassifier(), csr_matrix(X)),
@@ -206,3 +208,16 @@ def test_searches_on_sparse_integer_and_precomputed_data_load() -> None:
 
 def _distance(a: Any, b: Any) -> float:
     return float(np.abs(a - b).sum())
+
+
+@pytest.mark.parametrize("cls", [KNeighborsTransformer, RadiusNeighborsTransformer])
+@pytest.mark.parametrize("metric", ["precomputed", np.str_("precomputed")])
+def test_a_graph_of_precomputed_distances_whose_columns_none_looks_at_is_refused(cls: Any, metric: str) -> None:
+    graph_of = fitted(cls(metric="precomputed"), pairwise_distances(X))
+    graph_of.metric = metric
+    assert_refused(graph_of, InvalidStateError, match="any number of columns")
+    with pytest.raises(UnsupportedError, match="any number of columns"):
+        codecs.encode(graph_of)
+    assert codecs.decode(codecs.encode(clone(graph_of))).metric == "precomputed"
+    others = [fitted(cls(), X) for _ in range(20)]
+    assert_refused([*others, graph_of], InvalidStateError, match="any number of columns")

@@ -56,6 +56,9 @@ _SIZES = {
     "sklearn.kernel_approximation.AdditiveChi2Sampler": ("sample_steps", 1000),
     "sklearn.kernel_approximation.PolynomialCountSketch": ("degree", 1000),
 }
+#: What makes a sparse matrix with a column for each sample it was fitted on. Of precomputed distances that are sparse
+#: it never looks how many samples they are from: its columns could lie far beyond, where the next step writes.
+_GRAPHS = frozenset({"sklearn.neighbors.KNeighborsTransformer", "sklearn.neighbors.RadiusNeighborsTransformer"})
 #: Dicts of arguments that are handed on to functions.
 _ARGUMENTS = (
     "metric_params", "effective_metric_params_", "kernel_params", "pairwise_kernels_kwargs", "kw_args", "inv_kw_args",
@@ -73,6 +76,7 @@ EXCESSIVE = frozenset(["ngram_range", *_ARGUMENTS, *(parameter for parameter, _ 
 def looked_at(name: str) -> frozenset[str]:
     """The attributes that `apply` looks at in objects of a class; what members of a group share is looked at once."""
     size = _SIZES[name][:1] if name in _SIZES else ()
+    size = ("metric",) if name in _GRAPHS else size
     return frozenset(["memory", *_WORDS, *_COUNTED, *_ARGUMENTS, *size, *_ITERATING.get(name, ())])
 
 
@@ -157,6 +161,12 @@ def check_excess(name: str, state: Mapping[str, Any]) -> None:
     InvalidStateError
         What `dump` would not keep, and `load` does not build.
     """
+    metric = state.get("metric") if name in _GRAPHS and "_fit_X" in state else None
+    if isinstance(metric, str) and metric == "precomputed":
+        raise InvalidStateError(
+            f"{name} of precomputed distances would take any number of columns. Keep what uses its graph, such as a "
+            "KNeighborsClassifier of precomputed distances, or keep it before it is fitted"
+        )
     if name != "functools.partial" and EXCESSIVE.isdisjoint(state):
         return
     lengths = state.get("ngram_range")
