@@ -20,6 +20,7 @@ from sklearn.cluster import HDBSCAN, Birch, BisectingKMeans, FeatureAgglomeratio
 from sklearn.covariance import OAS, EmpiricalCovariance
 from sklearn.decomposition import (
     NMF,
+    PCA,
     IncrementalPCA,
     LatentDirichletAllocation,
     MiniBatchDictionaryLearning,
@@ -358,6 +359,12 @@ ENCODERS: dict[str, _Case] = {
     ),
 }
 
+
+def in_layers(pipeline: Any) -> Any:
+    pipeline[0].components_ = np.zeros((2, 4, 1))  # X @ components_.T is of one layer for each of its first dimension
+    return pipeline
+
+
 BOOSTED: dict[str, _Case] = {
     "DecisionTreeClassifier: other features than its nodes": (
         lambda: fitted(DecisionTreeClassifier()),
@@ -426,6 +433,10 @@ BOOSTED: dict[str, _Case] = {
     "GradientBoosting: a start that may lose rows": (
         lambda: fitted(GradientBoostingRegressor(n_estimators=2), X, target),
         put(init_=make_pipeline(FunctionTransformer(np.unique), LinearRegression())),
+    ),
+    "GradientBoostingRegressor: a start that turns rows into layers": (
+        lambda: fitted(GradientBoostingRegressor(n_estimators=2), X, target),
+        lambda model: vars(model).update(init_=in_layers(fitted(make_pipeline(PCA(2), DummyRegressor()), X, target))),
     ),
     "GradientBoosting: the loss of more classes": (
         lambda: fitted(GradientBoostingRegressor(n_estimators=2), X, target),

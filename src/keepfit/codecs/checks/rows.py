@@ -40,10 +40,9 @@ _SINGLE = frozenset(
 )
 _NEIGHBORS = frozenset(named("neighbors", "KNeighborsClassifier KNeighborsRegressor"))
 _LOGISTIC = frozenset(named("linear_model", "LogisticRegression LogisticRegressionCV"))
-#: Transformers that work on each row by itself, in place or by a matrix product.
+#: Transformers that work on each row by itself, in place. So does a PCA (`_keeps_rows`).
 _TRANSFORMERS = frozenset(
     named("preprocessing", "MaxAbsScaler MinMaxScaler Normalizer PolynomialFeatures RobustScaler StandardScaler")
-    + named("decomposition", "PCA")
     + named("impute", "SimpleImputer")
 )
 
@@ -110,6 +109,14 @@ def _pipeline_has(state: dict[str, Any], classes: int) -> bool:
     if type(steps) is not list or not steps or not all(type(step) is tuple and len(step) == 2 for step in steps):
         return False
     *transformers, (_, last) = steps
-    if not all(class_name(type(step)) in _TRANSFORMERS or step in (None, "passthrough") for _, step in transformers):
+    if not all(_keeps_rows(step) for _, step in transformers):
         return False
     return class_name(type(last)) != "sklearn.pipeline.Pipeline" and has_a_row_for_each(last, 0, classes)
+
+
+def _keeps_rows(step: Any) -> bool:
+    """Whether a step before the last gives a row for each that it is given."""
+    name = class_name(type(step))
+    if name == "sklearn.decomposition.PCA":  # a product with a matrix; with more than two dimensions, of other rows
+        return all(getattr(getattr(step, part, None), "ndim", 0) == n for part, n in (("components_", 2), ("mean_", 1)))
+    return name in _TRANSFORMERS or step in (None, "passthrough")
