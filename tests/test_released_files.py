@@ -14,13 +14,14 @@ import sklearn
 import keepfit
 import released_models
 from equality import difference
+from keepfit.codecs.versions import short_version
 from keepfit.errors import KeepfitWarning, VersionError
 
 FOLDER = Path(__file__).parent / "corpus" / "released"
 FILES = sorted(FOLDER.rglob("*.safetensors"))
 RUNNING = sklearn.__version__
 
-#: Models whose state no supported release has changed.
+#: Models whose state no supported release has changed: an older one reads those of a newer one, too.
 UNCHANGED = {"decision_tree", "gaussian_nb", "kmeans", "knn_kd_tree", "pca_ridge", "texts", "values"}
 
 
@@ -53,7 +54,7 @@ def test_a_released_file_answers_as_it_did_or_is_refused_by_version(file: Path) 
     answers, refusal, warned = verified(file)
     if refusal:
         assert file.stem not in UNCHANGED
-        assert not is_of_running(file)
+        assert short_version(release_of(file)) > short_version(RUNNING)
         assert release_of(file) in refusal
         assert RUNNING in refusal
     else:

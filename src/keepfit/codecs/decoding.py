@@ -12,9 +12,9 @@ import numpy as np
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, find_codec, from_record, members_of
 from keepfit.codecs.custom import SCRIPT, CustomCodec, Trusted, by_class, trusted_names
 from keepfit.codecs.expansion import check_expansion
+from keepfit.codecs.migrations import migrate
 from keepfit.codecs.nesting import check_nesting
 from keepfit.codecs.portions import Portions, arrays_in_portions
-from keepfit.codecs.versions import migrate
 from keepfit.errors import InvalidStateError, KeepfitError, UntrustedError
 from keepfit.graph import LIMITS, Graph, Limits, Node, Outline, Ref, Stream, first_objects
 

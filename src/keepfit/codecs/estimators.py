@@ -14,6 +14,7 @@ import numpy as np
 
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, Codec, CyclicCodec, Reducing
+from keepfit.codecs.migrations import MAY_LACK
 from keepfit.codecs.once import once
 from keepfit.codecs.sklearn_seam import bisecting_step, broken_constraint, broken_in_column
 from keepfit.codecs.versions import running_version, short_version
@@ -240,6 +241,11 @@ class EstimatorCodec(CyclicCodec):
         self._check_parameters(state, context)
         self._set(obj, state, context)
 
+    def _is_fitted(self, state: Mapping[str, Any]) -> bool:
+        """Whether an object has attributes of a fit, which end with an underscore where a class has any of them."""
+        marks = {name for name in self._met if name.endswith("_")}
+        return not marks.isdisjoint(state) if marks else bool(state.keys() - self._parameters)
+
     def _check_release(self, state: Mapping[str, Any], context: Building) -> None:
         """Refuse a state that the running release would read in another way than the one that wrote it."""
         written, running = context.versions.get("scikit-learn", ""), running_version("scikit-learn")
@@ -252,8 +258,8 @@ class EstimatorCodec(CyclicCodec):
         before = _table(short_version(written)).get(self.name)
         was = frozenset(before.attributes) | frozenset(before.parameters) if before else frozenset()
         strange = [*sorted(state.keys() - self._attributes), *sorted(self._parameters - state.keys())]
-        if state.keys() - self._parameters:  # fitted: what the running release has besides, it may rely on
-            strange += sorted(self._met - was)
+        if self._is_fitted(state):  # what the running release has besides, it may rely on
+            strange += sorted(self._met - was - state.keys() - set(MAY_LACK.get(self.name, ())))
         if strange or before is None:
             what = f"attribute {strange[0]!r}" if strange else "whole state"
             raise VersionError(

@@ -1,15 +1,13 @@
-"""Which release wrote a graph, and the steps from one release's state to the next one's."""
+"""Which releases of libraries wrote a graph, and which run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, version
 
-from keepfit.graph import Graph
-
-__all__ = ["DISTRIBUTIONS", "MIGRATIONS", "migrate", "running_version", "short_version", "versions_of"]
+__all__ = ["DISTRIBUTIONS", "running_version", "short_version", "versions_of"]
 
 #: The distribution of each library whose types a graph may name, by the first part of the type's name.
 DISTRIBUTIONS = {
@@ -24,11 +22,6 @@ DISTRIBUTIONS = {
 
 #: Other distributions of the same modules.
 _VARIANTS = {"xgboost": ("xgboost-cpu",)}
-
-#: Steps between releases, applied in order to graphs that were written before the release a step names:
-#: (distribution, release, function of a graph that returns the graph of that release). None are needed yet: a class
-#: whose state differs between releases is refused with `VersionError`, never guessed at.
-MIGRATIONS: list[tuple[str, tuple[int, int], Callable[[Graph], Graph]]] = []
 
 
 @cache
@@ -59,12 +52,3 @@ def _versions_of(types: frozenset[str]) -> dict[str, str]:
     tops = {name.partition(".")[0] for name in types}
     found = sorted(DISTRIBUTIONS[top] for top in tops if top in DISTRIBUTIONS)
     return {name: running_version(name) for name in found}
-
-
-def migrate(graph: Graph) -> Graph:
-    """A graph as the running releases would have written it, as far as there are steps for it."""
-    for distribution, release, step in MIGRATIONS:
-        written = graph.versions.get(distribution)
-        if written is not None and short_version(written) < release <= short_version(running_version(distribution)):
-            graph = step(graph)
-    return graph

@@ -15,8 +15,9 @@ from keepfit import artifact, codecs
 from keepfit.codecs import policy
 from keepfit.codecs.codec import Building, find_codec
 from keepfit.codecs.estimators import EstimatorCodec
+from keepfit.codecs.migrations import migrate
 from keepfit.codecs.versions import DISTRIBUTIONS, running_version
-from keepfit.errors import KeepfitError, UntrustedError
+from keepfit.errors import KeepfitError, UntrustedError, VersionError
 from keepfit.facts import metadata_of
 from keepfit.graph import LIMITS, Graph, Limits, Node, Ref, first_objects
 from keepfit.inspection.report import ArrayInfo, Obstacle, Report
@@ -164,6 +165,10 @@ def foresee(graph: Graph) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Obsta
     needed: set[str] = set()
     context = Building(graph.versions)
     obstacles: dict[str, Obstacle] = {}
+    try:
+        graph = migrate(graph)
+    except VersionError as error:
+        obstacles[error.message] = Obstacle(type(error).__name__, error.path or "", error.message)
     for index, node in zip(first_objects(graph.nodes), graph.nodes, strict=True):
         if node.type == "code":
             needed.add("code")
