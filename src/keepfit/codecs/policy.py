@@ -13,7 +13,6 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from keepfit.codecs.checks.rules import find_themselves
 from keepfit.codecs.codec import Building
 from keepfit.codecs.patterns import ends_soon
 from keepfit.errors import InvalidStateError, UntrustedError
@@ -186,6 +185,12 @@ def check_excess(name: str, state: Mapping[str, Any]) -> None:
             )
 
 
+def _find_themselves(labels: Any) -> bool:
+    from keepfit.codecs.checks.rules import find_themselves  # with all checks, which `import keepfit` has no use for
+
+    return find_themselves(labels)
+
+
 def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = False) -> None:
     """Refuse arguments by name with which a function of the closed table is no longer harmless.
 
@@ -203,7 +208,7 @@ def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = 
         if (
             argument == "classes"
             and type(value) in (list, tuple, np.ndarray)
-            and not find_themselves(np.asarray(value))
+            and not _find_themselves(np.asarray(value))
         ):
             raise InvalidStateError(f"{what} may not give classes that are in no order")
         if argument in ("default", "start") and not _is_plain(value):
@@ -214,7 +219,7 @@ def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = 
 
 def _are_in_order(classes: Any) -> bool:
     try:
-        return type(classes) not in (list, tuple, np.ndarray) or find_themselves(np.asarray(classes))
+        return type(classes) not in (list, tuple, np.ndarray) or _find_themselves(np.asarray(classes))
     except ValueError:  # lists of several lengths: classes of a function that is not of the table
         return True
 
