@@ -185,12 +185,6 @@ def check_excess(name: str, state: Mapping[str, Any]) -> None:
             )
 
 
-def _find_themselves(labels: Any) -> bool:
-    from keepfit.codecs.checks.rules import find_themselves  # with all checks, which `import keepfit` has no use for
-
-    return find_themselves(labels)
-
-
 def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = False) -> None:
     """Refuse arguments by name with which a function of the closed table is no longer harmless.
 
@@ -205,11 +199,7 @@ def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = 
             raise InvalidStateError(f"{what} may not start threads (n_jobs={value!r})")
         if argument == "out" and value is not None:
             raise InvalidStateError(f"{what} may not give 'out': what was checked would be written to")
-        if (
-            argument == "classes"
-            and type(value) in (list, tuple, np.ndarray)
-            and not _find_themselves(np.asarray(value))
-        ):
+        if argument == "classes" and not _are_in_order(value):
             raise InvalidStateError(f"{what} may not give classes that are in no order")
         if argument in ("default", "start") and not _is_plain(value):
             raise InvalidStateError(f"{what} may not give a {type(value).__name__} as {argument!r}")
@@ -218,8 +208,10 @@ def _check_arguments(what: str, given: Mapping[str, Any], *, is_checked: bool = 
 
 
 def _are_in_order(classes: Any) -> bool:
+    from keepfit.codecs.checks.rules import find_themselves  # with all checks, which `import keepfit` has no use for
+
     try:
-        return type(classes) not in (list, tuple, np.ndarray) or _find_themselves(np.asarray(classes))
+        return type(classes) not in (list, tuple, np.ndarray) or find_themselves(np.asarray(classes))
     except ValueError:  # lists of several lengths: classes of a function that is not of the table
         return True
 
