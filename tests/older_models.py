@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pickle
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -56,7 +57,7 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 from sklearn.svm import SVC, SVR
 from sklearn.tree import DecisionTreeRegressor
 
-__all__ = ["FOLDER", "MODELS", "REFUSED", "rows"]
+__all__ = ["FOLDER", "MODELS", "PICKLED", "REFUSED", "rows"]
 
 FOLDER = Path(__file__).parent / "corpus" / "older"
 SMALL = {"n_estimators": 3, "max_depth": 2, "random_state": 0}
@@ -139,6 +140,10 @@ REFUSED: dict[str, tuple[tuple[int, int], Callable[[], Any]]] = {
 }
 
 
+#: Those that stand as pickles, too.
+PICKLED = ("forest_oob", "gradient_boosting", "grid_search", "logistic")
+
+
 def main() -> None:
     import keepfit
 
@@ -148,7 +153,10 @@ def main() -> None:
     warnings.simplefilter("ignore")
     refused = {name: fit for name, (release, fit) in REFUSED.items() if running < release}
     for name, fit in {**MODELS, **refused}.items():
-        keepfit.dump(fit(), folder / f"{name}.safetensors", sample=rows(name))
+        model = fit()
+        keepfit.dump(model, folder / f"{name}.safetensors", sample=rows(name))
+        if name in PICKLED:
+            (folder / f"{name}.pkl").write_bytes(pickle.dumps(model, protocol=5))
 
 
 if __name__ == "__main__":

@@ -49,14 +49,10 @@ def test_there_are_files_of_every_older_release() -> None:
         assert names == older_models.MODELS.keys() | older_models.REFUSED.keys()
 
 
-@pytest.mark.parametrize("file", LOADED, ids=ids)
-def test_a_model_of_an_older_release_answers_the_same(file: Path) -> None:
+def assert_answers_as_it_did(model: Any, file: Path) -> None:
+    """Compare with what the older release answered, which is kept in the file."""
     graph, _ = artifact.read(file.read_bytes())
     sample = codecs.decode(graph, root="sample")
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", KeepfitWarning)
-        model = keepfit.load(file)
-    assert len(caught) == (release_of(file) < RUNNING)
     assert sample["outputs"]
     for method, before in sample["outputs"].items():
         now = getattr(model, method)(sample["inputs"])
@@ -64,7 +60,26 @@ def test_a_model_of_an_older_release_answers_the_same(file: Path) -> None:
             np.testing.assert_allclose(now, before, rtol=1e-12)
         else:
             assert not difference(before, now), method
+
+
+@pytest.mark.parametrize("file", LOADED, ids=ids)
+def test_a_model_of_an_older_release_answers_the_same(file: Path) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", KeepfitWarning)
+        model = keepfit.load(file)
+    assert len(caught) == (release_of(file) < RUNNING)
+    assert_answers_as_it_did(model, file)
     assert keepfit.inspect(file).loads_as_it_is
+
+
+@pytest.mark.parametrize("file", [file for file in LOADED if file.stem in older_models.PICKLED], ids=ids)
+def test_a_pickle_of_an_older_release_is_converted_and_answers_the_same(file: Path, tmp_path: Path) -> None:
+    pickled = file.with_suffix(".pkl")
+    assert keepfit.inspect(pickled).verdict == "convertible"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", KeepfitWarning)
+        keepfit.convert(pickled, tmp_path / "model.safetensors")
+    assert_answers_as_it_did(keepfit.load(tmp_path / "model.safetensors"), file)
 
 
 @pytest.mark.parametrize("file", LOADED, ids=ids)
