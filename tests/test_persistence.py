@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import types
 from pathlib import Path
 from typing import Any
 
@@ -207,7 +208,7 @@ def test_a_lambda_is_refused_with_what_to_do() -> None:
         ((each for each in "ab"), r"models\.1: a generator cannot be kept: keep what it gives, such as list\(it\)"),
         (iter([1]), r"Keep what it gives, such as list\(it\), in its place, or pass"),
         (os, "Keep the name 'os' in its place and import it where it is used, or pass"),
-        (threading.Lock(), "Its class is Python's own: keep what it is made of in its place"),
+        (types.CellType(1), "Its class is Python's own: keep what it is made of in its place"),
         (type("Local", (), {})(), "Define the class at the top of a module that can be imported"),
     ],
 )

@@ -91,6 +91,8 @@ def _parts(a: Any, b: Any, path: str) -> list[tuple[Any, Any, str]]:
     parts: list[tuple[Any, Any, str]] = []
     if type(a) is dict and ({"_cache", "_readonly"} & {*a, *b}):  # answers that pandas remembers, and a default
         a, b = ({name: value for name, value in x.items() if name != "_cache" and value is not False} for x in (a, b))
+    if type(a) is dict and "_delegate_to" in b:  # None in splines that SciPy 1.18 makes by its fast constructor
+        a, b = ({name: value for name, value in x.items() if (name, value) != ("_delegate_to", None)} for x in (a, b))
     if isinstance(a, dict):
         parts += [(list(a.keys()), list(b.keys()), ".keys()"), (list(a.values()), list(b.values()), ".values()")]
     if type(a) in (list, tuple):

@@ -173,7 +173,7 @@ def test_arrays_of_variable_width_strings_come_back(options: dict[str, Any]) -> 
         np.True_, np.int8(-5), np.uint64(2**64 - 1), np.float16(0.1), np.float32("nan"), np.float64("-0.0"),
         np.float64("inf"), np.longdouble(1) / 3, np.complex64(1 - 2j), np.str_(""), np.str_("a\x00b"),
         np.str_("a\x00"), np.bytes_(b"a\x00"), np.bytes_(b""), np.bool_(False), np.uint8(255), np.complex128("nan"),
-        np.datetime64("2024-02-29", "D"), np.datetime64("NaT"), np.timedelta64(5, "m"), np.void(b"abc"),
+        np.datetime64("2024-02-29", "D"), np.datetime64("NaT", "s"), np.timedelta64(5, "m"), np.void(b"abc"),
         filled(STRUCTURED["packed"], (1,))[0],
     ],
     ids=repr,
