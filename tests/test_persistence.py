@@ -562,7 +562,8 @@ def test_a_release_that_is_not_known_is_refused(release: str | None) -> None:
 
 
 def test_a_class_that_only_another_release_has_is_a_matter_of_versions_and_not_of_trust() -> None:
-    name = next(name for release in supported_releases() for name in _table(release) if name not in _table(_running()))
+    names = (name for release in supported_releases() for name in _table(release) if name not in _table(_running()))
+    name = next(name for name in names if not name.endswith("_RemainderColsList"))  # for which there is a step
     graph = Graph({"object": Ref(0)}, [Node(name)], [], [], {"scikit-learn": OTHER})
     with pytest.raises(VersionError, match=rf"has no {re.escape(name)}; \d.* has it"):
         keepfit.loads(artifact.to_bytes(graph, {}))
