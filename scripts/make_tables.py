@@ -212,6 +212,7 @@ def functions() -> dict[str, list[str]]:
     # Not numpy.ndarray: called, it takes any octets for pointers to objects.
     others = {"collections.OrderedDict", "collections.Counter", "collections.defaultdict", "collections.deque",
               "datetime.datetime", "datetime.date", "decimal.Decimal", "fractions.Fraction",
+              "numpy.bool_",  # as NumPy 1 calls it
               "numpy.generic", "numpy.number", "numpy.integer", "numpy.floating"}  # fmt: skip
     return {"function": sorted(set(names)), "class": sorted({*builtin, *scalars, *estimators, *others})}
 
