@@ -83,6 +83,7 @@ MODELS: dict[str, Callable[[], tuple[Any, Any]]] = {
 }
 
 
+@pytest.mark.filterwarnings("default:.*is deprecated")  # by newer releases of XGBoost
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_comes_back_and_predicts_the_same_to_the_bit(name: str) -> None:
     model, rows = MODELS[name]()
