@@ -384,7 +384,7 @@ class ModelSearchCV(MetaEstimatorMixin, BaseEstimator):  # type: ignore[misc]
             raise next(iter(failed.values()))
         self.failed_models_ = {name: str(error).strip() for name, error in failed.items()}
         for name, message in self.failed_models_.items():
-            warnings.warn(f"{name} is left out: {message}", KeepfitWarning, stacklevel=3)
+            warnings.warn(f"{name} is left out: {_in_short(message)}", KeepfitWarning, stacklevel=3)
         tables = {name: one.search.cv_results_ for name, one in found.items()}
         self.cv_results_ = merged(tables)
         self.n_splits_ = n_splits
@@ -514,6 +514,12 @@ class _Found:
     index: int | None
     estimator: Any = None
     refit_time_s: float = 0.0
+
+
+def _in_short(message: str) -> str:
+    """What happened and the error that did it, of scikit-learn's message with a traceback between these."""
+    first, *rest = message.splitlines()
+    return f"{first.rstrip('.')}: {rest[-1].strip()} (failed_models_ has the rest)" if rest else first
 
 
 def _pairs(models: Any) -> list[tuple[str, tuple[Any, Any]]]:
