@@ -67,6 +67,14 @@ def test_columns_are_found_by_name_in_any_order_and_this_is_said(run, store, iri
     assert "'note'" in result.stderr
 
 
+def test_columns_that_differ_in_case_alone_are_named(run, store, iris):
+    iris.rename(columns=str.upper).to_csv("other.csv", index=False)
+    result = run("predict", f"{store}#lr", "other.csv")
+    assert result.exit_code == 1
+    assert "'PETAL_WIDTH'" in result.stderr
+    assert "upper and lower case count" in result.stderr
+
+
 def test_a_missing_column_is_named_with_a_close_match(run, store, iris):
     iris.rename(columns={"petal_width": "petal_widht"}).to_csv("other.csv", index=False)
     result = run("predict", f"{store}#lr", "other.csv")

@@ -151,7 +151,7 @@ def test_a_callable_refit_chooses_in_each_type_and_then_among_the_best():
 
 def test_a_type_whose_fits_all_fail_is_left_out_with_a_warning():
     pairs = {"bad": (MultinomialNB(), {}), "good": (GaussianNB(), {})}
-    with pytest.warns(KeepfitWarning, match=r"^bad is left out: All the 3 fits failed: ValueError: .*failed_models_ has the rest.$"):
+    with pytest.warns(KeepfitWarning, match=r"^bad is left out: All the 3 fits failed: ValueError: .*failed_models_"):
         search = ModelSearchCV(pairs, cv=3).fit(X - 10, y)
     assert search.best_model_ == "good"
     assert list(search.failed_models_) == ["bad"]

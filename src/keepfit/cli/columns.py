@@ -109,6 +109,10 @@ class Matching:
         if not missing:
             return
         hint = f"; {close_to(missing[0], self.ignored)}" if len(missing) == 1 and self.ignored else ""
+        wanted = {name.lower() for name in missing}
+        alike = [name for name in self.ignored if name.lower() in wanted]
+        if len(missing) > 1 and alike:
+            hint = f"; it has {_these(alike)}, and upper and lower case count"
         if self.ignored and self.ignored[0].startswith("{"):
             hint = "; it looks like JSON lines: --format jsonl, or the ending .jsonl"
         raise KeepfitError(f"{self.file} lacks {_these(missing)}, which the model was fitted on{hint}")
