@@ -17,7 +17,9 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import Birch
 from sklearn.compose import ColumnTransformer
 from sklearn.datasets import load_iris
+from sklearn.decomposition import DictionaryLearning
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
+from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import (
     AdaBoostClassifier,
     BaggingClassifier,
@@ -31,6 +33,7 @@ from sklearn.ensemble import (
     RandomForestRegressor,
     VotingClassifier,
 )
+from sklearn.feature_selection import SelectFromModel
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import (
     ElasticNetCV,
@@ -38,6 +41,7 @@ from sklearn.linear_model import (
     LinearRegression,
     LogisticRegression,
     LogisticRegressionCV,
+    MultiTaskElasticNet,
     PoissonRegressor,
     RidgeClassifier,
     RidgeClassifierCV,
@@ -101,6 +105,8 @@ MODELS: dict[str, Callable[[], Any]] = {
         X, y
     ),
     "imputer": lambda: SimpleImputer(keep_empty_features=True).fit(HOLES),
+    "imputer_of_short_floats": lambda: SimpleImputer(keep_empty_features=True).fit(HOLES.astype("f4")),
+    "filling_with_nan": lambda: SimpleImputer(strategy="constant", fill_value=np.nan, missing_values=X[0, 0]).fit(X),
     "imputer_constant": lambda: SimpleImputer(strategy="constant", fill_value=1).fit(HOLES),
     "isolation_forest": lambda: IsolationForest(n_estimators=2, max_samples=8, random_state=0).fit(X),
     "lasso_cv_alphas": lambda: LassoCV(alphas=[0.1, 1.0], cv=2).fit(X, y),
@@ -116,6 +122,12 @@ MODELS: dict[str, Callable[[], Any]] = {
     "ridge_classifier": lambda: RidgeClassifier().fit(X, y),
     "ridge_classifier_cv": lambda: RidgeClassifierCV(store_cv_results=True).fit(X, y),
     "ridge_cv": lambda: RidgeCV().fit(X, y),
+    "selected_by_logistic": lambda: SelectFromModel(LogisticRegression()).fit(X, y),
+    "selected_by_logistic_cv": lambda: SelectFromModel(LogisticRegressionCV(Cs=2, cv=2, l1_ratios=[0.0])).fit(X, TWO),
+    "selected_by_logistic_ratio": lambda: SelectFromModel(LogisticRegression(l1_ratio=1.0, penalty="l2")).fit(X, y),
+    "selected_by_net_of_tasks": lambda: SelectFromModel(MultiTaskElasticNet(alpha=0.01, l1_ratio=1.0)).fit(
+        X, np.column_stack([X[:, 0], TWO])
+    ),
     "self_training": lambda: SelfTrainingClassifier(GaussianNB()).fit(X, SOME),
     "sgd": lambda: SGDClassifier(random_state=0).fit(X, y),
     "sgd_regressor": lambda: SGDRegressor(random_state=0).fit(X, y),
@@ -129,11 +141,22 @@ MODELS: dict[str, Callable[[], Any]] = {
 
 #: Models that newer releases compute something else from: as above, with the release from which on.
 REFUSED: dict[str, tuple[tuple[int, int], Callable[[], Any]]] = {
+    "boosting_from_one_class": (
+        (1, 8),
+        lambda: GradientBoostingClassifier(**SMALL, init=DummyClassifier(strategy="most_frequent")).fit(X, TWO),
+    ),
+    "boosting_of_tiny_weights": (
+        (1, 8),
+        lambda: GradientBoostingClassifier(**SMALL).fit(X, TWO, sample_weight=np.where(TWO, 1e-9, 1.0)),
+    ),
+    "coding_by_descent": (
+        (1, 8),
+        lambda: DictionaryLearning(2, transform_algorithm="lasso_cd", max_iter=2, random_state=0).fit(X),
+    ),
     "boosting_from_another": (
         (1, 8),
         lambda: GradientBoostingClassifier(**SMALL, init=LogisticRegression()).fit(X, y),
     ),
-    "imputer_of_short_floats": ((1, 8), lambda: SimpleImputer(keep_empty_features=True).fit(HOLES.astype("f4"))),
     "logistic_liblinear_of_three": ((1, 8), lambda: LogisticRegression(solver="liblinear").fit(X, y)),
     "logistic_multinomial_of_two": ((1, 8), lambda: LogisticRegression(multi_class="multinomial").fit(X, TWO)),
     "logistic_one_against_rest": ((1, 8), lambda: LogisticRegression(multi_class="ovr").fit(X, y)),

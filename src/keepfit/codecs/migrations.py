@@ -14,6 +14,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
+import numpy as np
+
 from keepfit.codecs.versions import running_version, short_version
 from keepfit.errors import VersionError
 from keepfit.graph import Graph, Node, Ref, first_objects
@@ -117,6 +119,12 @@ class _Fields:
         node = self._nodes[bisect_right(self._firsts, value.index) - 1]
         return node if node.count == 1 else None
 
+    def type_of(self, value: Any) -> str:
+        """The type of an object that a value refers to; empty where there is none."""
+        if type(value) is not Ref:
+            return ""
+        return self._nodes[bisect_right(self._firsts, value.index) - 1].type
+
     def length(self, value: Any) -> int:
         """How many rows an array has that a value refers to; -1 where that is not known."""
         if type(value) is not Ref:
@@ -130,12 +138,15 @@ class _Fields:
             return shape[0] if shape else -1
         return len(node.items) or -1
 
-    def dtype(self, value: Any) -> str:
-        """The dtype of an array that a value refers to, as NumPy spells it; empty where it is not plain."""
-        node = self.node_of(value)
-        if node is None or node.type != "numpy.ndarray" or "dtype" in node.state:
-            return ""
-        return "|O" if node.array is None else str(self._graph.arrays[node.array].dtype.str)
+    def numbers(self, value: Any) -> np.ndarray[Any, Any] | None:
+        """Those of an array of floats that a value refers to, with the arrays that are kept as one with it."""
+        if type(value) is not Ref:
+            return None
+        node = self._nodes[bisect_right(self._firsts, value.index) - 1]
+        if node.type != "numpy.ndarray" or node.array is None or "dtype" in node.state:
+            return None
+        array: np.ndarray[Any, Any] = self._graph.arrays[node.array]
+        return array if array.dtype.kind == "f" else None
 
     def refuse(self, what: str) -> NoReturn:
         """Raise `VersionError`."""
@@ -200,6 +211,11 @@ def _estimator_of_a_chain(fields: _Fields) -> None:
     fields.put("base_estimator", "deprecated")
 
 
+def _averaging(fields: _Fields) -> None:
+    """Stochastic descent averages from the step that ``average`` numbers, and never with 0, which is False today."""
+    fields.put("average", [False if type(one) is int and one == 0 else one for one in fields.each("average")])
+
+
 def _remainder_columns(fields: _Fields) -> None:
     """A list that warned of what it would become: it is that now."""
     for data in fields.each("data"):
@@ -207,6 +223,26 @@ def _remainder_columns(fields: _Fields) -> None:
         if columns is None or columns.type != "list" or fields.node.count != 1:
             fields.refuse("with a list of columns that other parts of the file share")
         fields.node = Node("list", items=columns.items)
+
+
+def _threshold_of_tasks(fields: _Fields) -> None:
+    """SelectFromModel without a threshold took elastic nets of several tasks for what those of one task are, which keep
+    all that is not 0 where there is no penalty but that of the lasso. Now these mean the mean."""
+    thresholds = list(fields.each("threshold"))
+    for place, (one, model) in enumerate(zip(thresholds, _selecting(fields), strict=True)):
+        if one is not None or fields.type_of(model) not in _NETS_OF_TASKS:
+            continue
+        ratio = fields.part(model, "l1_ratio")
+        if type(ratio) not in (int, float):
+            fields.refuse("without a threshold= and with more than one l1_ratio=")
+        if abs(ratio - 1.0) <= 1e-5 + 1e-8:  # as np.isclose
+            thresholds[place] = 1e-5
+    fields.put("threshold", thresholds)
+
+
+def _selecting(fields: _Fields) -> list[Any]:
+    """The models by which instances of SelectFromModel select."""
+    return fields.each("estimator_" if "estimator_" in fields else "estimator")
 
 
 # 1.7 to 1.8
@@ -230,6 +266,17 @@ def _multi_class(fields: _Fields) -> None:
     fields.drop("multi_class")
 
 
+def _logistic(fields: _Fields) -> None:
+    """``l1_ratio=None`` stood for what ``penalty`` says; selection of features reckons with it as a number today."""
+    _multi_class(fields)
+    pairs = zip(fields.each("l1_ratio"), fields.each("penalty"), strict=True)
+    ratios = {"l1": 1.0, "elasticnet": None}
+    fields.put(
+        "l1_ratio",
+        [ratios.get(penalty, 0.0) if ratio is None and type(penalty) is not Ref else ratio for ratio, penalty in pairs],
+    )
+
+
 def _multi_class_of_a_search(fields: _Fields) -> None:
     _multi_class(fields)
     fields.put("use_legacy_attributes", "warn")
@@ -241,6 +288,22 @@ def _stochastic_descent(fields: _Fields) -> None:
     fields.drop("C")
 
 
+def _threshold(fields: _Fields) -> None:
+    """SelectFromModel asks a logistic regression for the ratio of its penalties where no threshold is given, and asked
+    for ``penalty="l1"`` alone: all others meant the mean."""
+    thresholds = list(fields.each("threshold"))
+    for place, (one, model) in enumerate(zip(thresholds, _selecting(fields), strict=True)):
+        if one is None and fields.type_of(model) in _LOGISTIC and fields.part(model, "penalty") != "l1":
+            thresholds[place] = "mean"
+    fields.put("threshold", thresholds)
+
+
+def _coding(fields: _Fields) -> None:
+    """Coordinate descent, which `transform` runs, goes on until it is ten thousand times closer (``tol=1e-8``)."""
+    if "lasso_cd" in fields.each("transform_algorithm"):
+        fields.refuse("with transform_algorithm='lasso_cd'")
+
+
 def _classes_of_ridge(fields: _Fields) -> None:
     if "_label_binarizer" in fields:
         fields.put("classes_", [fields.part(one, "classes_") for one in fields.each("_label_binarizer")])
@@ -248,23 +311,28 @@ def _classes_of_ridge(fields: _Fields) -> None:
 
 def _start_of_boosting(fields: _Fields) -> None:
     """Gradient boosting starts from probabilities, which are kept from 0 by the precision of a float of 64 bits; it was
-    one of 32. The shares of classes, from which it starts by default, are above either."""
+    one of 32. The shares of classes, from which it starts by default, are above either where weights are not tiny."""
     for init in fields.each("init_") if "init_" in fields else ():
-        start = fields.node_of(init)
-        if type(init) is Ref and (start is None or start.type != "sklearn.dummy.DummyClassifier"):
+        if type(init) is not Ref:
+            continue
+        shares = fields.numbers(fields.part(init, "class_prior_"))
+        strategy = fields.part(init, "strategy") if fields.type_of(init) == "sklearn.dummy.DummyClassifier" else ""
+        if strategy not in ("prior", "uniform"):
             fields.refuse("with an init= of its own")
+        if shares is None or not (shares >= 2.0**-23).all():
+            fields.refuse("with classes of next to no weight")
 
 
-def _fill_dtype(fields: _Fields) -> None:
-    """SimpleImputer turns what it fills in with to the dtype it was fitted to, and did not."""
-    if "_fit_dtype" not in fields:
-        return
-    dtypes = fields.each("_fit_dtype")
-    for dtype, statistics in zip(dtypes, fields.each("statistics_"), strict=True):
-        node = fields.node_of(dtype)
-        if node is None or node.state.get("string") != fields.dtype(statistics):
-            fields.refuse("on values of another dtype than those that it fills in with")
-    fields.put("_fill_dtype", dtypes)
+def _filling(fields: _Fields) -> None:
+    """SimpleImputer turns what it fills in with to the dtype that it was fitted to; it was of 64 bits where that is
+    computed. With ``"constant"`` it left no column out, whatever was said."""
+    strategies = fields.each("strategy")
+    if "_fit_dtype" in fields:
+        exact = ("most_frequent", "constant")  # of the dtype that is fitted to, as what is asked about is turned to it
+        pairs = zip(strategies, fields.each("_fit_dtype"), strict=True)
+        fields.put("_fill_dtype", [dtype if how in exact else "<f8" for how, dtype in pairs])
+    pairs = zip(strategies, fields.each("keep_empty_features"), strict=True)
+    fields.put("keep_empty_features", [True if how == "constant" else kept for how, kept in pairs])
 
 
 def _base_estimator(fields: _Fields) -> None:
@@ -317,6 +385,8 @@ def _of(package: str, names: str, step: _Step) -> dict[str, _Step]:
     return dict.fromkeys([f"sklearn.{package}.{name}" for name in names.split()], step)
 
 
+_LOGISTIC = {"sklearn.linear_model.LogisticRegression", "sklearn.linear_model.LogisticRegressionCV"}
+_NETS_OF_TASKS = {"sklearn.linear_model.MultiTaskElasticNet", "sklearn.linear_model.MultiTaskElasticNetCV"}
 _COORDINATE_DESCENT = "ElasticNetCV LassoCV MultiTaskElasticNetCV MultiTaskLassoCV"
 _LOSSES = (
     "AbsoluteError HalfGammaLoss HalfPoissonLoss HalfSquaredError HalfTweedieLoss HalfTweedieLossIdentity HuberLoss "
@@ -327,14 +397,17 @@ _LOSSES = (
 _STEPS: dict[tuple[int, int], Mapping[str, _Step]] = {
     (1, 7): {
         **_of("compose._column_transformer", "_RemainderColsList", _remainder_columns),
+        **_of("feature_selection", "SelectFromModel", _threshold_of_tasks),
         **_of("linear_model", "LinearRegression", _adding(tol=1e-6)),
         **_of("linear_model", "RidgeCV RidgeClassifierCV", _store_cv_results),
+        **_of("linear_model", "SGDClassifier SGDOneClassSVM SGDRegressor", _averaging),
         **_of("manifold", "TSNE", _max_iter),
         **_of("multioutput", "ClassifierChain RegressorChain", _estimator_of_a_chain),
         **_of("preprocessing", "KBinsDiscretizer", _adding(quantile_method="warn")),
     },
     (1, 8): {
         **_of("cluster", "Birch", _dropping("copy")),
+        **_of("decomposition", "DictionaryLearning MiniBatchDictionaryLearning SparseCoder", _coding),
         **_of(
             "discriminant_analysis",
             "QuadraticDiscriminantAnalysis",
@@ -343,8 +416,9 @@ _STEPS: dict[tuple[int, int], Mapping[str, _Step]] = {
         **_of("ensemble", "AdaBoostClassifier", _dropping("algorithm")),
         **_of("ensemble", "BaggingClassifier BaggingRegressor IsolationForest", _unweighted),
         **_of("ensemble", "GradientBoostingClassifier", _start_of_boosting),
-        **_of("impute", "SimpleImputer", _fill_dtype),
-        **_of("linear_model", "LogisticRegression", _multi_class),
+        **_of("feature_selection", "SelectFromModel", _threshold),
+        **_of("impute", "SimpleImputer", _filling),
+        **_of("linear_model", "LogisticRegression", _logistic),
         **_of("linear_model", "LogisticRegressionCV", _multi_class_of_a_search),
         **_of("linear_model", "Perceptron SGDClassifier SGDOneClassSVM SGDRegressor", _stochastic_descent),
         **_of("linear_model", "RidgeClassifier RidgeClassifierCV", _classes_of_ridge),
