@@ -793,7 +793,9 @@ ANY = np.zeros(60, int)
         partial(max, default=ANY),
         partial(sum, start=ANY),
     ],
-    ids=lambda function: f"{function.func!r:.30} {len(function.args)} {list(function.keywords)}",
+    ids=lambda function: (
+        f"{getattr(function.func, '__name__', 'partial')} {len(function.args)} {list(function.keywords)}"
+    ),
 )
 def test_no_function_writes_to_what_was_checked_nor_gives_it_to_one_that_does(function: Any) -> None:
     assert_refused(FunctionTransformer(function), InvalidStateError)
