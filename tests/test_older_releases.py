@@ -127,6 +127,17 @@ def graph_of(*nodes: Node) -> Graph:
     return Graph({"object": codecs.encode([0]).roots["object"]}, list(nodes), [], [], {"scikit-learn": "1.6.1"})
 
 
+@pytest.mark.skipif(RUNNING < (1, 7), reason="the release that wrote it takes no step")
+def test_many_objects_share_no_list_of_columns() -> None:
+    """Each would have a copy of it, which a small file could have take all memory."""
+    from keepfit.graph import Ref
+
+    kind = "sklearn.compose._column_transformer._RemainderColsList"
+    holders = [Node(kind, {"data": Ref(0)}) for _ in range(2)]
+    with pytest.raises(VersionError, match="share"):
+        codecs.decode(graph_of(Node("list", items=[1, 2]), *holders))
+
+
 def test_averaging_from_no_step_is_none() -> None:
     from sklearn.linear_model import SGDRegressor
 

@@ -44,11 +44,12 @@ def migrate(graph: Graph) -> Graph:
         return graph
     nodes = list(graph.nodes)
     firsts = first_objects(nodes)
+    taken: set[int] = set()
     for release, steps in _STEPS.items():
         if written < release <= running:
             for place, node in enumerate(nodes):
                 if node.type in steps:
-                    fields = _Fields(graph, nodes, firsts, place)
+                    fields = _Fields(graph, nodes, firsts, place, taken)
                     steps[node.type](fields)
                     nodes[place] = fields.node
     return Graph(graph.roots, nodes, graph.arrays, graph.names, graph.versions, graph.packed)
@@ -66,6 +67,8 @@ class _Fields:
         The number of each node's first object.
     place : int
         The node's.
+    taken : set of int
+        The numbers of lists whose items a step has given to another object: no list is copied twice.
 
     Attributes
     ----------
@@ -73,8 +76,8 @@ class _Fields:
         A copy, which the methods change.
     """
 
-    def __init__(self, graph: Graph, nodes: list[Node], firsts: list[int], place: int) -> None:
-        self._graph, self._nodes, self._firsts, self._place = graph, nodes, firsts, place
+    def __init__(self, graph: Graph, nodes: list[Node], firsts: list[int], place: int, taken: set[int]) -> None:
+        self._graph, self._nodes, self._firsts, self._place, self.taken = graph, nodes, firsts, place, taken
         old = nodes[place]
         columns = dict(old.columns)
         self.node = Node(old.type, dict(old.state), old.items, old.keys, old.array, old.count, columns, old.lengths)
@@ -220,8 +223,9 @@ def _remainder_columns(fields: _Fields) -> None:
     """A list that warned of what it would become: it is that now."""
     for data in fields.each("data"):
         columns = fields.node_of(data)
-        if columns is None or columns.type != "list" or fields.node.count != 1:
+        if columns is None or columns.type != "list" or fields.node.count != 1 or data.index in fields.taken:
             fields.refuse("with a list of columns that other parts of the file share")
+        fields.taken.add(data.index)
         fields.node = Node("list", items=columns.items)
 
 
