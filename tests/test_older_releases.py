@@ -138,6 +138,18 @@ def test_many_objects_share_no_list_of_columns() -> None:
         codecs.decode(graph_of(Node("list", items=[1, 2]), *holders))
 
 
+@pytest.mark.skipif(RUNNING < (1, 8), reason="older releases need no fit of a coder")
+def test_a_coder_that_needed_no_fit_is_fitted() -> None:
+    from sklearn.decomposition import SparseCoder
+
+    graph = codecs.encode(SparseCoder(np.eye(3)[:2]))
+    graph.versions["scikit-learn"] = "1.7.2"
+    with pytest.warns(KeepfitWarning):
+        coder: Any = keepfit.loads(artifact.to_bytes(graph, {}))
+    assert list(coder.get_feature_names_out()) == ["sparsecoder0", "sparsecoder1"]
+    assert coder.n_features_in_ == 3
+
+
 def test_averaging_from_no_step_is_none() -> None:
     from sklearn.linear_model import SGDRegressor
 

@@ -141,6 +141,14 @@ class _Fields:
             return shape[0] if shape else -1
         return len(node.items) or -1
 
+    def shape(self, value: Any) -> tuple[int, ...]:
+        """That of an array of its own that a value refers to; () where there is none."""
+        node = self.node_of(value)
+        if node is None or node.type != "numpy.ndarray" or node.array is None or node.lengths:
+            return ()
+        shape: tuple[int, ...] = self._graph.arrays[node.array].shape
+        return shape
+
     def numbers(self, value: Any) -> np.ndarray[Any, Any] | None:
         """Those of an array of floats that a value refers to, with the arrays that are kept as one with it."""
         if type(value) is not Ref:
@@ -308,6 +316,15 @@ def _coding(fields: _Fields) -> None:
         fields.refuse("with transform_algorithm='lasso_cd'")
 
 
+def _coding_by_dictionary(fields: _Fields) -> None:
+    """SparseCoder needed no `fit`, which sets today what was read from the dictionary."""
+    _coding(fields)
+    shapes = [fields.shape(one) for one in fields.each("dictionary")]
+    if all(len(shape) == 2 for shape in shapes):
+        fields.put("n_components_", [shape[0] for shape in shapes])
+        fields.put("n_features_in_", [shape[1] for shape in shapes])
+
+
 def _classes_of_ridge(fields: _Fields) -> None:
     if "_label_binarizer" in fields:
         fields.put("classes_", [fields.part(one, "classes_") for one in fields.each("_label_binarizer")])
@@ -411,7 +428,8 @@ _STEPS: dict[tuple[int, int], Mapping[str, _Step]] = {
     },
     (1, 8): {
         **_of("cluster", "Birch", _dropping("copy")),
-        **_of("decomposition", "DictionaryLearning MiniBatchDictionaryLearning SparseCoder", _coding),
+        **_of("decomposition", "DictionaryLearning MiniBatchDictionaryLearning", _coding),
+        **_of("decomposition", "SparseCoder", _coding_by_dictionary),
         **_of(
             "discriminant_analysis",
             "QuadraticDiscriminantAnalysis",
