@@ -17,7 +17,7 @@ import time
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -387,6 +387,7 @@ def _shape_file(database: Database) -> None:
             time.sleep(0.01)
 
 
+@cache
 def keepfit_version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
