@@ -237,9 +237,8 @@ class _Block:
 
     def door_to(self, backend: Any) -> Any:
         """What is active in place of a backend that is chosen inside the block: it becomes the engine."""
-        if not self.is_open or self.is_busy or isinstance(backend, _Backend):
-            return backend
-        if not isinstance(backend, ParallelBackendBase):
+        is_another = isinstance(backend, ParallelBackendBase) and not isinstance(backend, _Backend)
+        if not is_another or not self.is_open or self.is_busy:
             return backend
         door = _Door(self)
         door.lead_to(backend)

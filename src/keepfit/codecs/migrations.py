@@ -10,6 +10,7 @@ A graph is left as it is; what changes is a copy of its nodes.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
@@ -45,11 +46,12 @@ def migrate(graph: Graph) -> Graph:
     nodes = list(graph.nodes)
     firsts = first_objects(nodes)
     taken: set[int] = set()
+    least: dict[int, float] = {}
     for release, steps in _STEPS.items():
         if written < release <= running:
             for place, node in enumerate(nodes):
                 if node.type in steps:
-                    fields = _Fields(graph, nodes, firsts, place, taken)
+                    fields = _Fields(graph, nodes, firsts, place, taken, least)
                     steps[node.type](fields)
                     nodes[place] = fields.node
     return Graph(graph.roots, nodes, graph.arrays, graph.names, graph.versions, graph.packed)
@@ -69,6 +71,8 @@ class _Fields:
         The node's.
     taken : set of int
         The numbers of lists whose items a step has given to another object: no list is copied twice.
+    least : dict of int to float
+        What `least` has found, by the places of arrays.
 
     Attributes
     ----------
@@ -76,8 +80,11 @@ class _Fields:
         A copy, which the methods change.
     """
 
-    def __init__(self, graph: Graph, nodes: list[Node], firsts: list[int], place: int, taken: set[int]) -> None:
-        self._graph, self._nodes, self._firsts, self._place, self.taken = graph, nodes, firsts, place, taken
+    def __init__(
+        self, graph: Graph, nodes: list[Node], firsts: list[int], place: int, taken: set[int], least: dict[int, float]
+    ) -> None:
+        self._graph, self._nodes, self._firsts, self._place = graph, nodes, firsts, place
+        self.taken, self._least = taken, least
         old = nodes[place]
         columns = dict(old.columns)
         self.node = Node(old.type, dict(old.state), old.items, old.keys, old.array, old.count, columns, old.lengths)
@@ -106,36 +113,40 @@ class _Fields:
             self.node.state.pop(name, None)
             self.node.columns.pop(name, None)
 
-    def part(self, value: Any, name: str) -> Any:
-        """An attribute of an object that a value refers to; None where there is none."""
+    def _found(self, value: Any) -> tuple[Node, int] | None:
+        """The node of an object that a value refers to, and which of its objects that is."""
         if type(value) is not Ref:
             return None
         number = bisect_right(self._firsts, value.index) - 1
-        node = self._nodes[number]
+        return self._nodes[number], value.index - self._firsts[number]
+
+    def part(self, value: Any, name: str) -> Any:
+        """An attribute of an object that a value refers to; None where there is none."""
+        found = self._found(value)
+        if found is None:
+            return None
+        node, member = found
         column = node.columns.get(name)
-        return node.state.get(name) if column is None else column[value.index - self._firsts[number]]
+        return node.state.get(name) if column is None else column[member]
 
     def node_of(self, value: Any) -> Node | None:
         """The node of a single object that a value refers to."""
-        if type(value) is not Ref:
-            return None
-        node = self._nodes[bisect_right(self._firsts, value.index) - 1]
-        return node if node.count == 1 else None
+        found = self._found(value)
+        return found[0] if found is not None and found[0].count == 1 else None
 
     def type_of(self, value: Any) -> str:
         """The type of an object that a value refers to; empty where there is none."""
-        if type(value) is not Ref:
-            return ""
-        return self._nodes[bisect_right(self._firsts, value.index) - 1].type
+        found = self._found(value)
+        return "" if found is None else found[0].type
 
     def length(self, value: Any) -> int:
         """How many rows an array has that a value refers to; -1 where that is not known."""
-        if type(value) is not Ref:
+        found = self._found(value)
+        if found is None:
             return -1
-        number = bisect_right(self._firsts, value.index) - 1
-        node = self._nodes[number]
+        node, member = found
         if node.lengths:
-            return node.lengths[value.index - self._firsts[number]]
+            return node.lengths[member]
         if node.array is not None:
             shape: tuple[int, ...] = self._graph.arrays[node.array].shape
             return shape[0] if shape else -1
@@ -149,15 +160,17 @@ class _Fields:
         shape: tuple[int, ...] = self._graph.arrays[node.array].shape
         return shape
 
-    def numbers(self, value: Any) -> np.ndarray[Any, Any] | None:
-        """Those of an array of floats that a value refers to, with the arrays that are kept as one with it."""
-        if type(value) is not Ref:
-            return None
-        node = self._nodes[bisect_right(self._firsts, value.index) - 1]
-        if node.type != "numpy.ndarray" or node.array is None or "dtype" in node.state:
-            return None
-        array: np.ndarray[Any, Any] = self._graph.arrays[node.array]
-        return array if array.dtype.kind == "f" else None
+    def least(self, value: Any) -> float:
+        """The least number of an array of floats that a value refers to, and of those that are kept as one with it; NaN
+        where there is none. Looked for once, however many objects name the array."""
+        found = self._found(value)
+        if found is None or found[0].type != "numpy.ndarray" or found[0].array is None or "dtype" in found[0].state:
+            return math.nan
+        place = found[0].array
+        if place not in self._least:
+            array = np.asarray(self._graph.arrays[place])  # of a pickle it may be arrays end to end
+            self._least[place] = float(array.min()) if array.dtype.kind == "f" and array.size else math.nan
+        return self._least[place]
 
     def refuse(self, what: str) -> NoReturn:
         """Raise `VersionError`."""
@@ -186,18 +199,10 @@ def _adding(**values: Any) -> _Step:
     return add
 
 
-def _adding_to_fitted(mark: str, **values: Any) -> _Step:
-    """Attributes that are new, where an object has the attribute `mark` and so is fitted."""
-
-    def add(fields: _Fields) -> None:
-        if mark in fields:
-            _adding(**values)(fields)
-
-    return add
-
-
-#: Ensembles that drew rows without regard to weights: now they keep these to say which rows they drew.
-_unweighted = _adding_to_fitted("estimators_", _sample_weight=None)
+def _unweighted(fields: _Fields) -> None:
+    """Fitted ensembles that drew rows without regard to weights: now they keep these to say which rows they drew."""
+    if "estimators_" in fields:
+        fields.put("_sample_weight", None)
 
 
 # 1.6 to 1.7
@@ -336,11 +341,10 @@ def _start_of_boosting(fields: _Fields) -> None:
     for init in fields.each("init_") if "init_" in fields else ():
         if type(init) is not Ref:
             continue
-        shares = fields.numbers(fields.part(init, "class_prior_"))
         strategy = fields.part(init, "strategy") if fields.type_of(init) == "sklearn.dummy.DummyClassifier" else ""
         if strategy not in ("prior", "uniform"):
             fields.refuse("with an init= of its own")
-        if shares is None or not (shares >= 2.0**-23).all():
+        if not fields.least(fields.part(init, "class_prior_")) >= 2.0**-23:
             fields.refuse("with classes of next to no weight")
 
 

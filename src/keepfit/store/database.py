@@ -17,7 +17,7 @@ import time
 import weakref
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -387,14 +387,10 @@ def _shape_file(database: Database) -> None:
             time.sleep(0.01)
 
 
-@cache
 def keepfit_version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
+    from keepfit.codecs.versions import running_version
 
-    try:
-        return version("keepfit")
-    except PackageNotFoundError:
-        return "unknown"
+    return running_version("keepfit") or "unknown"
 
 
 def explain(error: Exception) -> str:
